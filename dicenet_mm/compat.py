@@ -1,0 +1,156 @@
+"""The upstream gaps, one function each, closed before anything of mmdet, mmseg or mmpretrain is imported.
+
+Each docstring names the upstream issue and says when its function can go; `docs/upstream.md` has the table.
+"""
+import functools
+import importlib.util
+import sys
+import types
+import warnings
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, version
+
+from packaging.specifiers import SpecifierSet
+
+# Import name: (names it is distributed under, upstream's and the maintained forks'; versions that are tested).
+TESTED = {
+    'torch': (['torch'], '==2.14.*'),
+    'torchvision': (['torchvision'], '==0.29.*'),
+    'mmengine': (['mmengine', 'mmengine-lite', 'onedl-mmengine'], '==0.10.*'),
+    'mmcv': (['mmcv', 'mmcv-lite', 'onedl-mmcv'], '==2.1.*'),
+    'mmdet': (['mmdet', 'onedl-mmdetection'], '==3.3.*'),
+    'mmseg': (['mmsegmentation', 'onedl-mmsegmentation'], '==1.2.*'),
+    'mmpretrain': (['mmpretrain', 'onedl-mmpretrain'], '==1.2.*'),
+}
+
+
+def apply():
+    """Closes every gap. Safe to call twice.
+
+    Raises:
+        ImportError: A package of the stack is not installed.
+    """
+    check_stack()
+    provide_mmcv_ext()
+    allow_mmengine_checkpoints()
+    set_ssd_head_loss_cls()
+
+
+def check_stack():
+    """Warns, once, of the packages whose version is outside the tested ones.
+
+    Raises:
+        ImportError: A package of the stack is not installed.
+    """
+    missing = [name for name in TESTED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(f'dicenet_mm needs {", ".join(missing)}: pip install "dicenet_mm[openmmlab]"')
+    untested = []
+    for name, (distributions, tested) in TESTED.items():
+        installed = _installed_version(distributions)
+        if installed is not None and not SpecifierSet(tested).contains(installed, prereleases=True):
+            untested.append(f'{name} {installed} (tested: {tested})')
+    if untested:
+        warnings.warn(f'dicenet_mm was not tested with {", ".join(untested)}; if something fails, '
+                      f'install a tested version', stacklevel=2)
+
+
+def _installed_version(distributions):
+    for distribution in distributions:
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            pass
+
+
+def provide_mmcv_ext():
+    """Stands in for mmcv's compiled module `mmcv._ext` where it is absent, so that `mmcv.ops` imports.
+
+    Non-maximum suppression runs in torchvision; any other operator raises when it is called, not before.
+
+    Upstream: mmcv-lite has no operators, yet mmdet imports `mmcv.ops` (mmdetection #10619, open).
+    Can go: when mmdet imports, and suppresses boxes, beside mmcv-lite.
+    """
+    if importlib.util.find_spec('mmcv._ext') is not None:
+        return
+    module = types.ModuleType('mmcv._ext', 'Stand-in of dicenet_mm for the compiled operators of mmcv.')
+    # With no loader mmengine and mmcv still see that the operators are not compiled.
+    module.__spec__ = ModuleSpec(module.__name__, None)
+    module.nms = _nms
+    module.get_compiler_version = lambda: 'not compiled'
+    module.get_compiling_cuda_version = lambda: 'not compiled'
+    module.__getattr__ = _missing_op
+    sys.modules[module.__name__] = module
+
+
+def _nms(boxes, scores, iou_threshold, offset):
+    """mmcv's operator: boxes (N,4) and scores (N,) to the indices kept, best first. Offset 1 counts a box's last
+    pixel as inside it, so its sides are x2 - x1 + 1."""
+    import torch
+    from torchvision.ops import nms
+    return nms(torch.cat([boxes[:, :2], boxes[:, 2:] + offset], 1), scores, iou_threshold)
+
+
+def _missing_op(name):
+    if name.startswith('__'):
+        raise AttributeError(name)
+
+    def op(*args, **kwargs):
+        raise NotImplementedError(
+            f'the operator {name} needs the compiled mmcv, and mmcv-lite is installed: replace it by the full package '
+            f'(pip uninstall mmcv-lite, then pip install mmcv, which compiles for a while)')
+
+    return op
+
+
+def allow_mmengine_checkpoints():
+    """Lets `torch.load(weights_only=True)`, the default, read the checkpoints that mmengine's runner writes.
+
+    They hold NumPy numbers and `HistoryBuffer`, whose pickle asks for the builtin `getattr`; that name is served
+    by a stand-in that knows the buffer's statistics and nothing else.
+
+    Upstream: mmengine #1655.
+    Can go: when mmengine saves, and resumes from, plain data. (Older checkpoints keep the need.)
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    scalar, reconstruct = np.float64().__reduce__()[0], np.empty(0).__reduce__()[0]
+    numbers = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
+    torch.serialization.add_safe_globals([
+        HistoryBuffer,
+        (_history_buffer_statistic, 'builtins.getattr'),
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(code)) for code in numbers},
+        # NumPy 2 renamed numpy.core to numpy._core: checkpoints of both are about.
+        *[(function, f'numpy.{core}.multiarray.{function.__name__}')
+          for function in (scalar, reconstruct) for core in ('core', '_core')],
+    ])
+
+
+def _history_buffer_statistic(owner, name):
+    from mmengine.logging import HistoryBuffer
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise ValueError(f'refused to read getattr({owner!r}, {name!r}) from a checkpoint: of getattr only the '
+                         f'statistics of mmengine\'s HistoryBuffer are allowed')
+    return getattr(HistoryBuffer, name)
+
+
+def set_ssd_head_loss_cls():
+    """Gives mmdet's `SSDHead` the attribute `loss_cls`, which prediction reads and its `__init__` forgets.
+
+    Upstream: mmdetection #11063, #11780.
+    Can go: when a freshly built SSDHead has `loss_cls`.
+    """
+    from mmdet.models import SSDHead
+    build = SSDHead.__init__
+
+    @functools.wraps(build)
+    def __init__(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        if not hasattr(self, 'loss_cls'):
+            self.loss_cls = None
+
+    SSDHead.__init__ = __init__
