@@ -1,0 +1,36 @@
+# Set-up and checks. `make` alone lists the targets.
+PYTHON ?= python3
+STACK ?= tested
+VENV ?= $(if $(filter forks,$(STACK)),.venv-forks,.venv)
+PYTEST_ARGS ?= -n 2
+
+PY := $(VENV)/bin/python
+# Written last and named by the content of what it stands for: set-up is done when it exists, and only then.
+INPUTS := setup.py pyproject.toml dicenet_mm/version.py requirements/common.txt requirements/$(STACK).txt
+STAMP := $(VENV)/.setup-$(shell cat $(INPUTS) | cksum | tr ' ' -)
+
+.PHONY: help setup test lint clean
+
+help:  ## list the targets and variables
+	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo 'Variables: PYTHON=python3  STACK=tested|forks  VENV=.venv  PYTEST_ARGS="-n 2"'
+
+setup: $(STAMP)  ## create VENV with the versions of requirements/STACK.txt and install the project there, editable
+
+$(STAMP):
+	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -r requirements/$(STACK).txt
+	$(PY) -m pip install --no-build-isolation --no-deps -e .
+	$(PY) -m pip check
+	rm -f $(VENV)/.setup-*
+	touch $@
+
+test: setup  ## set up, then run the tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+lint: setup  ## check the style
+	$(PY) -m ruff check .
+
+clean:  ## delete what builds and checks leave in the tree; VENV stays
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find dicenet_mm ops configs tools tests -name __pycache__ -prune -exec rm -rf {} +
