@@ -1,0 +1,2 @@
+"""Registered models."""
+from . import backbones  # noqa: F401

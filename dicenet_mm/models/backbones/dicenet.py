@@ -1,0 +1,182 @@
+"""The backbone DiCENet (Section 4, Figure 4).
+
+Mehta, Hajishirzi, Rastegari: "DiCENet: Dimension-wise Convolutions for Efficient Networks".
+"""
+import logging
+from typing import Dict, Optional, Sequence, Tuple, Union
+
+from mmcv.cnn import build_activation_layer, build_norm_layer
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from dicenet_mm.layers import DiCEBlock, DimConv, StridedDiCEBlock, conv_norm_act
+from dicenet_mm.ops import resize_axis
+
+#: Channels of the stem and of stages 1, 2 and 3, by the paper's width multiplier s. The max pool keeps the stem's.
+WIDTHS = {
+    0.1: (8, 16, 32, 64),
+    0.2: (16, 32, 64, 128),
+    0.5: (24, 48, 96, 192),
+    0.75: (24, 86, 172, 344),
+    1.0: (24, 116, 232, 464),
+    1.25: (24, 144, 288, 576),
+    1.5: (24, 176, 352, 704),
+    1.75: (24, 210, 420, 840),
+    2.0: (24, 244, 488, 976),
+    2.4: (24, 278, 556, 1112),
+}
+#: Blocks of stages 1, 2 and 3: a strided one, then 3, 7 and 3 of stride 1.
+DEPTHS = (4, 8, 4)
+LEVELS = ('stem', 'pool', 'stage1', 'stage2', 'stage3')
+
+
+@MODELS.register_module()
+class DiCENet(BaseModule):
+    """DiCENet as a feature extractor: ShuffleNetV2's layout with DiCE units.
+
+    ===== ======== ====== ===========================
+    level name     stride what
+    ===== ======== ====== ===========================
+    0     stem     2      3x3 convolution
+    1     pool     4      3x3 max pool
+    2     stage1   8      4 blocks
+    3     stage2   16     8 blocks
+    4     stage3   32     4 blocks
+    ===== ======== ====== ===========================
+
+    Levels after the last one that is asked for are not built.
+
+    Args:
+        widen_factor: The paper's width multiplier s: one of 0.1, 0.2, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.4.
+        input_size: Image size that the height and width kernels are built for, px: a side or (height, width). Images of
+            any size can be used with it; a checkpoint built for another size has its kernels resampled on loading.
+        in_channels: Channels of the image.
+        out_indices: Levels to return, ascending (see the table above).
+        frozen_stages: -1: none; 0: the stem does not train; i: nor do stages 1 to i.
+        norm_eval: Whether normalisation layers keep their running statistics in training.
+        norm_cfg: Normalisation, as mmcv builds it.
+        act_cfg: Activation, as mmcv builds it. PReLU has a slope for each channel.
+        with_cp: Whether to recompute each block in the backward pass to save memory. As with every batch
+            normalisation under recomputation, the running statistics then take each batch in twice.
+        init_cfg: Initialisation, ``dict(type='Pretrained', checkpoint=...)`` for example. By default convolutions
+            start from Kaiming normal, fan-out.
+
+    Raises:
+        ValueError: If a width, level or stage is not one of those above.
+
+    Example:
+        >>> import torch
+        >>> [tuple(x.shape) for x in DiCENet(widen_factor=1.0).eval()(torch.rand(1, 3, 300, 300))]
+        [(1, 116, 38, 38), (1, 232, 19, 19), (1, 464, 10, 10)]
+    """
+
+    def __init__(self,
+                 widen_factor: float = 1.0,
+                 input_size: Union[int, Tuple[int, int]] = 224,
+                 in_channels: int = 3,
+                 out_indices: Sequence[int] = (2, 3, 4),
+                 frozen_stages: int = -1,
+                 norm_eval: bool = False,
+                 norm_cfg: Dict = dict(type='BN'),
+                 act_cfg: Dict = dict(type='PReLU'),
+                 with_cp: bool = False,
+                 init_cfg: Optional[Dict] = None):
+        if widen_factor not in WIDTHS:
+            raise ValueError(f'widen_factor must be one of {", ".join(map(str, WIDTHS))}, got {widen_factor}')
+        out_indices = tuple(out_indices)
+        if not out_indices or out_indices != tuple(sorted(set(out_indices) & set(range(len(LEVELS))))):
+            raise ValueError('out_indices must be levels from 0 (stem) to 4 (stage3), ascending, '
+                             f'got {out_indices}')
+        if not -1 <= frozen_stages <= len(DEPTHS):
+            raise ValueError(f'frozen_stages must be from -1 (none) to {len(DEPTHS)}, got {frozen_stages}')
+        super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu'))
+        self.out_indices = out_indices
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.with_cp = with_cp
+        self.levels = LEVELS[:out_indices[-1] + 1]
+        stem_channels, *stage_channels = WIDTHS[widen_factor]
+        #: Channels of each output, in the order of ``out_indices``.
+        self.out_channels = tuple((stem_channels, stem_channels, *stage_channels)[i] for i in out_indices)
+
+        def norm_layer(channels: int) -> nn.Module:
+            return build_norm_layer(norm_cfg, channels)[1]
+
+        def act_layer(channels: int) -> nn.Module:
+            per_channel = dict(num_parameters=channels) if act_cfg['type'] == 'PReLU' else {}
+            return build_activation_layer({**per_channel, **act_cfg})
+
+        layers = dict(norm_layer=norm_layer, act_layer=act_layer)
+        self.stem = conv_norm_act(in_channels, stem_channels, 3, stride=2, **layers)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        sizes = to_2tuple(input_size)
+        for _ in range(2):
+            sizes = _halved(sizes)
+        width = stem_channels
+        for name, channels, depth in zip(self.levels[2:], stage_channels, DEPTHS):
+            sizes = _halved(sizes)
+            blocks = [StridedDiCEBlock(width, sizes, **layers)]
+            width *= 2
+            for _ in range(depth - 1):
+                blocks.append(DiCEBlock(width, channels, sizes, **layers))
+                width = channels
+            self.add_module(name, nn.Sequential(*blocks))
+        self.train()  # freezes what is to be frozen before an optimizer collects the parameters
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """(N, in_channels, H, W) -> a map (N, C, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
+        outs = []
+        for index, name in enumerate(self.levels):
+            level = getattr(self, name)
+            if self.with_cp and self.training and name.startswith('stage'):
+                for block in level:
+                    x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = level(x)
+            if index in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
+
+    def train(self, mode: bool = True) -> 'DiCENet':
+        super().train(mode)
+        frozen = [self.stem] if self.frozen_stages >= 0 else []
+        frozen += [getattr(self, name) for name in self.levels[2:2 + max(self.frozen_stages, 0)]]
+        for level in frozen:
+            level.eval().requires_grad_(False)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        resampled = []
+        for name, module in self.named_modules(prefix=prefix.rstrip('.')):
+            if not isinstance(module, DimConv):
+                continue
+            for key in ('height_weight', 'width_weight'):
+                weight, size = state_dict.get(f'{name}.{key}'), getattr(module, key).shape[0]
+                if weight is not None and weight.dim() == 3 and weight.shape[0] != size:
+                    state_dict[f'{name}.{key}'] = _resample_kernels(weight, size)
+                    resampled.append(f'{weight.shape[0]} -> {size}')
+        if resampled:
+            print_log(f'DiCENet: the checkpoint was built for another input_size; {len(resampled)} sets of height and '
+                      f'width kernels were resampled ({", ".join(dict.fromkeys(resampled))}).',
+                      logger='current', level=logging.WARNING)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _halved(sizes: Tuple[int, int]) -> Tuple[int, int]:
+    """The size of a map after a 3x3 layer of stride 2 and padding 1."""
+    return (sizes[0] + 1) // 2, (sizes[1] + 1) // 2
+
+
+def _resample_kernels(weight: Tensor, size: int) -> Tensor:
+    """(A, 3, 3) -> (size, 3, 3): kernels of neighbouring rows or columns resized like a map would be."""
+    taps = weight.flatten(1).t()[None, ..., None]  # (1, 9, A, 1)
+    return resize_axis(taps, 2, size)[0, ..., 0].t().unflatten(1, weight.shape[1:]).contiguous()

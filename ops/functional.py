@@ -1,0 +1,66 @@
+"""The public operators, with their arguments checked before anything is computed."""
+from torch import Tensor
+
+from . import reference
+
+
+def dim_conv(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor,
+             dilation: int = 1) -> Tensor:
+    r"""Dimension-wise convolution: a light convolution along each dimension of a tensor (Section 3.1, Equation 1).
+
+    Each kernel slides over the plane of the two other dimensions: the one of channel ``d`` over (H, W), the one of
+    row ``h`` over (D, W), the one of column ``w`` over (D, H). All are zero-padded, so every map keeps its size.
+
+    ``H_k`` and ``W_k`` need not be the input's own height and width. Along the axis where they differ the input of
+    that branch is resized to the kernels' size, convolved and resized back (see :func:`resize_axis`).
+
+    Args:
+        x: Input (N, D, H, W), floating point.
+        depth_weight: Kernels of the channels (D, n, n), n odd, over (H, W).
+        height_weight: Kernels of the rows (H_k, n, n), over (D, W).
+        width_weight: Kernels of the columns (W_k, n, n), over (D, H).
+        dilation: Spacing of the kernels' taps, the same in all three branches.
+
+    Returns:
+        (N, 3D, H, W), the dtype of ``x``. Channels are interleaved: ``3d`` is the depth-wise response of channel
+        ``d``, ``3d + 1`` the height-wise and ``3d + 2`` the width-wise one.
+
+    Raises:
+        TypeError: If an argument is not a tensor, or the dtypes differ or are not floating point.
+        ValueError: If a shape does not fit, or the dilation is not positive.
+
+    Example:
+        >>> import torch
+        >>> x = torch.rand(2, 8, 14, 14)
+        >>> dim_conv(x, torch.rand(8, 3, 3), torch.rand(14, 3, 3), torch.rand(14, 3, 3)).shape
+        torch.Size([2, 24, 14, 14])
+    """
+    _check(x, depth_weight, height_weight, width_weight, dilation)
+    return reference.dim_conv(x, depth_weight, height_weight, width_weight, dilation)
+
+
+def _check(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor, dilation: int) -> None:
+    weights = dict(depth_weight=depth_weight, height_weight=height_weight, width_weight=width_weight)
+    for name, value in dict(x=x, **weights).items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f'{name} must be a tensor, got {type(value).__name__}')
+    if not x.is_floating_point():
+        raise TypeError(f'x must be of a floating point dtype, got {x.dtype}')
+    if x.dim() != 4:
+        raise ValueError(f'x must have the shape (N, D, H, W), got {tuple(x.shape)}')
+    if x.shape[2] == 0 or x.shape[3] == 0:
+        raise ValueError(f'x must have at least one row and one column, got {tuple(x.shape)}')
+    for name, weight in weights.items():
+        if weight.dtype != x.dtype:
+            raise TypeError(f'{name} must be of the dtype of x, {x.dtype}, got {weight.dtype}')
+        if weight.dim() != 3 or weight.shape[1] != weight.shape[2] or weight.shape[1] % 2 == 0:
+            raise ValueError(f'{name} must have the shape (kernels, n, n) with n odd, got {tuple(weight.shape)}')
+        if weight.shape[0] == 0:
+            raise ValueError(f'{name} must hold at least one kernel, got {tuple(weight.shape)}')
+        if weight.shape[1] != depth_weight.shape[1]:
+            raise ValueError(f'{name} has kernels of {weight.shape[1]} px and depth_weight of {depth_weight.shape[1]}')
+    if depth_weight.shape[0] != x.shape[1]:
+        raise ValueError(f'depth_weight holds {depth_weight.shape[0]} kernels and x has {x.shape[1]} channels: '
+                         'there must be one for each channel')
+    if dilation < 1:
+        raise ValueError(f'dilation must be at least 1, got {dilation}')

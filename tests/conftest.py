@@ -1,0 +1,23 @@
+"""What several test files share."""
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other on a busy machine
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def shared() -> Path:
+    """The folder with real images, the authors' weights and reference outputs."""
+    folder = os.environ.get('DICENET_MM_SHARED')
+    if not folder:
+        pytest.skip('DICENET_MM_SHARED names no folder with real data')
+    return Path(folder).resolve()
