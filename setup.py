@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot express: where `dicenet_mm.ops` lies, and what a wheel carries beside the code."""
+"""What pyproject.toml cannot express: where `dicenet_mm.ops` lies, and what a wheel holds beside the code."""
 import shutil
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithConfigs(build_py):
-    """Puts configs and tools into the built package, under `.mim/`, where OpenMMLab's packages keep theirs."""
+    """Puts configs and tools into the built package under `.mim/`, as OpenMMLab's packages have them."""
 
     def run(self):
         super().run()
