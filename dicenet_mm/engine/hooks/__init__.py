@@ -1,0 +1,3 @@
+from .plain_checkpoint import PlainCheckpointHook, WholeFileBackend
+
+__all__ = ['PlainCheckpointHook', 'WholeFileBackend']

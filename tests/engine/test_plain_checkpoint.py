@@ -1,0 +1,198 @@
+"""The checkpoints of PlainCheckpointHook, from a run of mmengine's own Runner."""
+import errno
+import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+from dicenet_mm.engine.hooks import PlainCheckpointHook, WholeFileBackend
+
+RUNS = itertools.count()
+
+
+class Line(BaseModel):
+    """y = w x + b, learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(1, 1)
+
+    def forward(self, x, y, mode):
+        error = self.linear(x) - y
+        return dict(loss=error.square().mean()) if mode == 'loss' else [error]
+
+
+class Points(Dataset):
+    metainfo = dict(classes=('a', 'b'), palette=[(0, 0, 0), (9, 9, 9)])
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return dict(x=torch.tensor([float(i)]), y=torch.tensor([2. * i + 1]))
+
+
+class Rising(BaseMetric):
+    """A NumPy score, as mmseg's IoUMetric gives, that rises or falls as told."""
+    default_prefix = 'test'
+    scores: list = []
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return dict(score=np.float32(self.scores.pop(0)))
+
+
+def run(work_dir, epochs, scores=(), resume=False, hooks=(), **checkpoint):
+    torch.manual_seed(0)
+    Rising.scores = list(scores)
+    checkpoint = dict(dict(type='PlainCheckpointHook', interval=1, rule='greater'), **checkpoint)
+    loader = dict(batch_size=2, num_workers=0, collate_fn=dict(type='default_collate'), sampler=dict(type='DefaultSampler', shuffle=False))
+    validation = dict(
+        val_cfg=dict(), val_dataloader=dict(loader, dataset=Points()), val_evaluator=[Rising()]) if scores else {}
+    runner = Runner(
+        Line(),
+        str(work_dir),
+        train_dataloader=dict(loader, dataset=Points()),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.01, momentum=.9)),
+        param_scheduler=dict(type='LinearLR', start_factor=.1, end=4),
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1), checkpoint=checkpoint),
+        custom_hooks=list(hooks),
+        randomness=dict(seed=0),
+        resume=resume,
+        log_level='ERROR',
+        experiment_name=f'run_{next(RUNS)}',  # mmengine keeps one message hub per name
+        **validation)
+    runner.train()
+    return runner
+
+
+def test_a_bare_torch_process_reads_it(tmp_path):
+    run(tmp_path, 2, scores=[.5, .7], save_best='test/score', hooks=[dict(type='EMAHook')])
+    read = ('import sys, torch\n'
+            'checkpoint = torch.load(sys.argv[1], weights_only=True)\n'
+            'assert "mmengine" not in sys.modules\n'
+            'print(len(checkpoint["message_hub"]["log_scalars"]["train/loss"]["log_history"]),'
+            ' round(checkpoint["message_hub"]["runtime_info"]["best_score"], 3))')
+    out = subprocess.run([sys.executable, '-c', read, tmp_path / 'epoch_2.pth'], capture_output=True, text=True)
+    assert out.stdout.split() == ['4', '0.7'], out.stderr
+
+
+def test_resuming_continues_weights_and_log_history(tmp_path):
+    whole = run(tmp_path / 'whole', 4)
+    run(tmp_path / 'halves', 2)
+    resumed = run(tmp_path / 'halves', 4, resume=True)
+    assert torch.equal(resumed.model.linear.weight, whole.model.linear.weight)
+    for name in ('train/loss', 'train/lr'):
+        history, expected = (r.message_hub.get_scalar(name).data for r in (resumed, whole))
+        assert history[0].tolist() == expected[0].tolist() and len(history[0]) == 8
+        assert history[1].tolist() == expected[1].tolist()
+
+
+def test_resuming_does_not_take_the_dataset_for_another(tmp_path, monkeypatch):
+    run(tmp_path, 1)
+    warned = []
+    monkeypatch.setattr('mmengine.logging.MMLogger.warning', lambda self, text, *args: warned.append(text))
+    run(tmp_path, 2, resume=True)
+    assert not [text for text in warned if 'metainfo' in text]
+
+
+@pytest.mark.parametrize('before, after', [('CheckpointHook', 'PlainCheckpointHook'),
+                                           ('PlainCheckpointHook', 'CheckpointHook')])
+def test_resumes_across_the_two_hooks(tmp_path, before, after):
+    run(tmp_path, 2, type=before)
+    assert run(tmp_path, 3, type=after, resume=True).iter == 6
+
+
+def test_best_score_outlives_resuming(tmp_path):
+    run(tmp_path, 2, scores=[.5, .7], save_best='test/score')
+    run(tmp_path, 4, scores=[.6, .9], save_best='test/score', resume=True)
+    assert [path.name for path in tmp_path.glob('best_*')] == ['best_test_score_epoch_4.pth']
+
+
+def test_old_files_go_once_the_new_one_is_there(tmp_path):
+    run(tmp_path, 3, scores=[.5, .7, .6], save_best='test/score', max_keep_ckpts=1)
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['best_test_score_epoch_2.pth', 'epoch_3.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
+
+
+def test_validating_an_epoch_again_keeps_the_better_file(tmp_path):
+    runner = run(tmp_path, 1, scores=[.5], save_best='test/score')
+    runner.call_hook('after_val_epoch', metrics={'test/score': .9})
+    assert (tmp_path / 'best_test_score_epoch_1.pth').is_file()
+
+
+def test_full_disk_loses_nothing_saved(tmp_path, monkeypatch):
+    run(tmp_path, 2, max_keep_ckpts=1)
+
+    def no_space(descriptor):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'fsync', no_space)
+        with pytest.raises(OSError, match='No space left'):
+            run(tmp_path, 3, max_keep_ckpts=1, resume=True)
+    assert [path.name for path in tmp_path.glob('*.pth*')] == ['epoch_2.pth']
+    assert run(tmp_path, 3, max_keep_ckpts=1, resume=True).epoch == 3
+
+
+def test_empty_last_checkpoint_is_repaired(tmp_path):
+    run(tmp_path, 2)
+    (tmp_path / 'last_checkpoint').write_text('')
+    assert run(tmp_path, 3, resume=True).iter == 6
+    assert len(MessageHub.get_current_instance().get_scalar('train/loss').data[0]) == 6
+
+
+def test_killed_while_writing_leaves_the_earlier_file(tmp_path):
+    """A process that dies with half of the new bytes written, with no chance to clean up."""
+    path = tmp_path / 'epoch_1.pth'
+    path.write_bytes(b'whole')
+
+    def write():
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        WholeFileBackend().put(b'other', path)
+
+    process = multiprocessing.get_context('fork').Process(target=write)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert path.read_bytes() == b'whole'
+    WholeFileBackend().put(b'other', path)
+    assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth'] and path.read_bytes() == b'other'
+
+
+def test_what_has_no_plain_form_is_named():
+    checkpoint = dict(state_dict={}, meta=dict(epoch=1, sizes=[{1, 2}]))
+    with pytest.raises(TypeError, match=r'meta\.sizes\[0\] of the checkpoint is a set'):
+        PlainCheckpointHook(interval=1).before_save_checkpoint(None, checkpoint)
+
+
+def test_history_comes_back_as_it_was():
+    history = HistoryBuffer([1., 2.5], [1, 2], max_length=7)
+    checkpoint = dict(state_dict={}, message_hub=dict(log_scalars=dict(loss=history)))
+    hook = PlainCheckpointHook(interval=1)
+    hook.before_save_checkpoint(None, checkpoint)
+    assert type(checkpoint['message_hub']['log_scalars']['loss']) is dict
+    hook.after_load_checkpoint(None, checkpoint)
+    restored = checkpoint['message_hub']['log_scalars']['loss']
+    assert [x.tolist() for x in restored.data] == [[1., 2.5], [1, 2]] and restored.max_length == 7
+
+
+def test_is_registered_as_a_hook():
+    from mmengine.registry import HOOKS
+    assert issubclass(HOOKS.get('PlainCheckpointHook'), Hook)
