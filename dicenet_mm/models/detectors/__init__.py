@@ -1,0 +1,4 @@
+"""Detectors."""
+from .ssd import SSD
+
+__all__ = ['SSD']

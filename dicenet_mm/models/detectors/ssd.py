@@ -1,0 +1,51 @@
+"""DiCENet-SSD (Section 5.2, Table VI)."""
+from typing import Dict, Sequence
+
+import torch
+from mmdet.models import SingleStageDetector
+from mmengine.registry import MODELS
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@MODELS.register_module()
+class SSD(SingleStageDetector):
+    """mmdet's single-stage detector with a neck and head that take their channels from the backbone.
+
+    So one value, ``backbone.widen_factor``, sets the width of the whole detector.
+
+    Args:
+        backbone: Any backbone with ``out_channels``, the channels of each of its outputs.
+        neck: mmdet's ``SSDNeck``; ``out_channels`` names only the levels that it adds, ``in_channels`` is not given.
+        bbox_head: mmdet's ``SSDHead`` without ``in_channels``.
+        norm_eval: Whether every batch normalisation, of neck and head too, keeps its running statistics in training.
+        **kwargs: As for mmdet's ``SingleStageDetector``.
+    """
+
+    def __init__(self, backbone: Dict, neck: Dict, bbox_head: Dict, norm_eval: bool = False, **kwargs):
+        with torch.device('meta'):
+            in_channels = MODELS.build(backbone).out_channels
+        out_channels = (*in_channels, *neck['out_channels'])
+        self.norm_eval = norm_eval
+        super().__init__(backbone, dict(neck, in_channels=in_channels, out_channels=out_channels),
+                         dict(bbox_head, in_channels=out_channels), **kwargs)
+
+    def train(self, mode: bool = True) -> 'SSD':
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: Sequence) -> Dict:
+        """See mmdet's ``SingleStageDetector``.
+
+        Raises:
+            ValueError: If a batch of one image comes where batch normalisation trains: its last map is one pixel.
+        """
+        if len(batch_inputs) == 1 and not self.norm_eval:
+            raise ValueError('SSD cannot train on a batch of one image, since its last feature map is a single pixel and '
+                             'batch normalisation needs two: set train_dataloader.batch_size to 2 or more, and '
+                             'train_dataloader.drop_last=True, or model.norm_eval=True')
+        return super().loss(batch_inputs, batch_data_samples)
