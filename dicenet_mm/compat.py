@@ -9,18 +9,19 @@ import types
 import warnings
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
+from pickle import UnpicklingError
 
 from packaging.specifiers import SpecifierSet
 
-# Import name: (names it is distributed under, upstream's and the maintained forks'; versions that are tested).
+# Import name -> distributions that carry it, upstream's and the maintained forks', and their tested versions.
 TESTED = {
-    'torch': (['torch'], '==2.14.*'),
-    'torchvision': (['torchvision'], '==0.29.*'),
-    'mmengine': (['mmengine', 'mmengine-lite', 'onedl-mmengine'], '==0.10.*'),
-    'mmcv': (['mmcv', 'mmcv-lite', 'onedl-mmcv'], '==2.1.*'),
-    'mmdet': (['mmdet', 'onedl-mmdetection'], '==3.3.*'),
-    'mmseg': (['mmsegmentation', 'onedl-mmsegmentation'], '==1.2.*'),
-    'mmpretrain': (['mmpretrain', 'onedl-mmpretrain'], '==1.2.*'),
+    'torch': {'torch': '==2.14.*'},
+    'torchvision': {'torchvision': '==0.29.*'},
+    'mmengine': {'mmengine': '==0.10.*', 'onedl-mmengine': '==0.10.*'},
+    'mmcv': {'mmcv-lite': '==2.1.*', 'mmcv': '==2.1.*', 'onedl-mmcv': '==2.3.*'},
+    'mmdet': {'mmdet': '==3.3.*', 'onedl-mmdetection': '==3.5.*'},
+    'mmseg': {'mmsegmentation': '==1.2.*', 'onedl-mmsegmentation': '==1.4.*'},
+    'mmpretrain': {'mmpretrain': '==1.2.*', 'onedl-mmpretrain': '==1.3.*'},
 }
 
 
@@ -33,6 +34,7 @@ def apply():
     check_stack()
     provide_mmcv_ext()
     allow_mmengine_checkpoints()
+    keep_loading_restricted()
     set_ssd_head_loss_cls()
 
 
@@ -44,23 +46,24 @@ def check_stack():
     """
     missing = [name for name in TESTED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImportError(f'dicenet_mm needs {", ".join(missing)}: pip install "dicenet_mm[openmmlab]"')
+        raise ImportError(f'dicenet_mm needs {", ".join(missing)}: pip install "dicenet_mm[openmmlab]", or '
+                          f'"dicenet_mm[forks]" for the maintained forks')
     untested = []
-    for name, (distributions, tested) in TESTED.items():
-        installed = _installed_version(distributions)
-        if installed is not None and not SpecifierSet(tested).contains(installed, prereleases=True):
-            untested.append(f'{name} {installed} (tested: {tested})')
+    for distributions in TESTED.values():
+        for name, tested in distributions.items():
+            installed = _installed(name)
+            if installed and not SpecifierSet(tested).contains(installed, prereleases=True):
+                untested.append(f'{name} {installed} (tested: {tested})')
     if untested:
-        warnings.warn(f'dicenet_mm was not tested with {", ".join(untested)}; if something fails, '
-                      f'install a tested version', stacklevel=2)
+        warnings.warn(f'dicenet_mm was not tested with {", ".join(untested)}; if something fails, install a '
+                      f'tested version', stacklevel=2)
 
 
-def _installed_version(distributions):
-    for distribution in distributions:
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            pass
+def _installed(distribution):
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def provide_mmcv_ext():
@@ -97,8 +100,8 @@ def _missing_op(name):
 
     def op(*args, **kwargs):
         raise NotImplementedError(
-            f'the operator {name} needs the compiled mmcv, and mmcv-lite is installed: replace it by the full package '
-            f'(pip uninstall mmcv-lite, then pip install mmcv, which compiles for a while)')
+            f'the operator {name} needs mmcv compiled, and here it is not: pip uninstall mmcv-lite, then pip install '
+            f'mmcv, which may compile for twenty minutes')
 
     return op
 
@@ -133,9 +136,23 @@ def allow_mmengine_checkpoints():
 def _history_buffer_statistic(owner, name):
     from mmengine.logging import HistoryBuffer
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise ValueError(f'refused to read getattr({owner!r}, {name!r}) from a checkpoint: of getattr only the '
-                         f'statistics of mmengine\'s HistoryBuffer are allowed')
+        raise UnpicklingError(f'the checkpoint asks for getattr({owner!r}, {name!r}), which may run code: only the '
+                              f'statistics of HistoryBuffer are read this way')
     return getattr(HistoryBuffer, name)
+
+
+def keep_loading_restricted():
+    """Stops the fork onedl-mmengine from unpickling without restriction what `weights_only=True` has refused.
+
+    Its `_safe_torch_load` also allows the real `getattr`. With `allow_mmengine_checkpoints`, `torch.load` does.
+
+    Upstream: onedl-mmengine 0.10.12 (not reported yet).
+    Can go: when the fork no longer falls back to `weights_only=False`.
+    """
+    import torch
+    from mmengine.runner import checkpoint
+    if hasattr(checkpoint, '_safe_torch_load'):
+        checkpoint._safe_torch_load = torch.load
 
 
 def set_ssd_head_loss_cls():
