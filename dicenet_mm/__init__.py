@@ -3,7 +3,8 @@ from . import compat
 
 compat.apply()
 
-from . import engine, models  # noqa: E402, F401
+from . import datasets, engine, evaluation, models, visualization  # noqa: E402, F401
+from .fuse import fuse  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'fuse']
