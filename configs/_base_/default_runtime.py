@@ -4,12 +4,9 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
+    checkpoint=dict(type='PlainCheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'))
-custom_hooks = [
-    dict(type='PlainCheckpointHook'),
-    dict(type='ProgressBarHook'),
-]
+custom_hooks = [dict(type='ProgressBarHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,  # every image has the same size
@@ -17,6 +14,5 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'))
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
-vis_backends = [dict(type='LocalVisBackend')]
 load_from = None
 resume = False

@@ -16,3 +16,13 @@ test_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
+tta_pipeline = [  # the image and its mirror image
+    *test_pipeline[:2],
+    dict(
+        type='TestTimeAug',
+        transforms=[[dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
+                    [dict(type='LoadAnnotations', with_bbox=True)],
+                    [dict(
+                        type='PackDetInputs',
+                        meta_keys=(*test_pipeline[-1]['meta_keys'], 'flip', 'flip_direction'))]]),
+]

@@ -28,5 +28,7 @@ val_dataloader = dict(
         data_prefix=dict(sub_data_root='VOC2007/'),
         test_mode=True))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='VOCMetric', metric='mAP', eval_mode='11points')  # VOC2007's own definition of AP
+average_precision = dict(type='PascalVOCMetric')
+evaluators = dict(mAP=average_precision)  # AP at IoU 0.5 over 11 points of recall, as VOC2007 has it
+val_evaluator = average_precision
 test_evaluator = val_evaluator

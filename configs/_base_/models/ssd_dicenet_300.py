@@ -1,6 +1,7 @@
 # DiCENet-SSD (Section 5.2): Table VI's multiply-adds and parameters to 8 %, README.md has the table.
 default_scope = 'mmdet'
-visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(type='DetectionVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualization_hook = dict(type='DetVisualizationHook')  # for tools/test.py --show-dir
 
 norm_cfg = dict(type='BN')
 act_cfg = dict(type='PReLU')
@@ -59,3 +60,4 @@ model = dict(
         min_bbox_size=0,
         score_thr=0.02,
         max_per_img=200))
+tta_model = dict(type='DetTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.45), max_per_img=200))

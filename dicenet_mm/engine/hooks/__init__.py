@@ -1,3 +1,5 @@
+"""Hooks of the training loop."""
 from .plain_checkpoint import PlainCheckpointHook, WholeFileBackend
+from .progress_bar import ProgressBarHook
 
-__all__ = ['PlainCheckpointHook', 'WholeFileBackend']
+__all__ = ['PlainCheckpointHook', 'ProgressBarHook', 'WholeFileBackend']

@@ -1,0 +1,9 @@
+"""What the tools are made of, for use from Python too."""
+from .annotate import annotate
+from .config import load_config, require_file, select_metrics
+from .inferencer import Inferencer
+from .inputs import expand_inputs
+from .weights import load_weights, read_checkpoint
+
+__all__ = ['Inferencer', 'annotate', 'expand_inputs', 'load_config', 'load_weights', 'read_checkpoint',
+           'require_file', 'select_metrics']

@@ -1,0 +1,66 @@
+"""Reading a configuration and changing it the way the tools' options ask for."""
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Dict, Optional, Sequence
+
+from mmengine.config import Config
+
+from dicenet_mm.errors import UserError
+
+
+def load_config(path: str, options: Optional[Dict] = None, work_dir: Optional[str] = None) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: The file.
+        options: Values to replace, by dotted key.
+        work_dir: Where logs and checkpoints go; ``work_dirs/<name of the file>`` by default.
+
+    Raises:
+        UserError: If there is no such file, or it cannot be read as a configuration.
+    """
+    file = require_file(path, 'configuration')
+    try:
+        cfg = Config.fromfile(file)
+    except Exception as error:
+        raise UserError(f'the configuration {path} cannot be read: {type(error).__name__}: {error}') from error
+    if options:
+        cfg.merge_from_dict(options)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', file.stem))
+    return cfg
+
+
+def require_file(path: str, what: str) -> Path:
+    """The path of a file that must exist.
+
+    Raises:
+        UserError: If it does not, naming the nearest one that does.
+    """
+    file = Path(path)
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise UserError(f'the {what} {path} is a folder: give the file')
+    folder = file.parent
+    names = [entry.name for entry in folder.iterdir() if entry.suffix == file.suffix] if folder.is_dir() else []
+    nearest = get_close_matches(file.name, names, n=1)
+    hint = f'did you mean {folder / nearest[0]}?' if nearest else 'check the path'
+    raise UserError(f'there is no {what} {path}: {hint}')
+
+
+def select_metrics(cfg: Config, names: Sequence[str]) -> None:
+    """Test with the named ones of the configuration's ``evaluators``.
+
+    Raises:
+        UserError: If there is no such name; the message lists those there are.
+    """
+    evaluators = cfg.get('evaluators', {})
+    for name in names:
+        if name not in evaluators:
+            valid = ', '.join(evaluators) or 'none: leave --eval out to run its own test_evaluator'
+            raise UserError(f'{name} is not a metric of this configuration; it has {valid}')
+    chosen = []
+    for name in names:
+        if evaluators[name] not in chosen:  # two names can mean one metric
+            chosen.append(evaluators[name])
+    cfg.test_evaluator = chosen

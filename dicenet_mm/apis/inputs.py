@@ -1,0 +1,35 @@
+"""Images and videos from what a person types: files, folders and patterns."""
+from glob import glob
+from pathlib import Path
+from typing import List, Sequence
+
+from dicenet_mm.errors import UserError
+
+IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm'}
+VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
+
+
+def expand_inputs(inputs: Sequence[str]) -> List[Path]:
+    """The image and video files meant by a list of files, folders (all that is in them) and patterns, in order.
+
+    Raises:
+        UserError: If one of them leads to no image or video.
+    """
+    files = []
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGES | VIDEOS)
+        elif path.is_file():
+            if path.suffix.lower() not in IMAGES | VIDEOS:
+                raise UserError(f'{name} is neither an image ({" ".join(sorted(IMAGES))}) nor a video '
+                                f'({" ".join(sorted(VIDEOS))})')
+            found = [path]
+        else:
+            found = [Path(match) for match in sorted(glob(name, recursive=True))
+                     if Path(match).suffix.lower() in IMAGES | VIDEOS]
+        if not found:
+            raise UserError(f'there is no image or video in {name}' if path.is_dir() else
+                            f'there is no file {name}, and it matches none as a pattern')
+        files += found
+    return list(dict.fromkeys(files))

@@ -1,0 +1,48 @@
+"""Weights from checkpoints, loaded whole or refused."""
+from typing import Dict
+
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from dicenet_mm.errors import UserError
+
+from .config import require_file
+
+
+def read_checkpoint(path: str) -> Dict:
+    """Read a checkpoint onto the CPU; nothing but tensors and plain data is ever unpickled.
+
+    Raises:
+        UserError: If there is no such file, or it is not a whole checkpoint.
+    """
+    require_file(path, 'checkpoint')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f'{path} cannot be read as a checkpoint ({reason}): it may be cut off, or another kind of '
+                        'file') from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+    return checkpoint
+
+
+def load_weights(model: nn.Module, checkpoint: Dict, path: str) -> None:
+    """Load every weight of a model.
+
+    Args:
+        model: What to load into.
+        checkpoint: As :func:`read_checkpoint` gives it.
+        path: Where it came from, for the message.
+
+    Raises:
+        UserError: If a weight is missing, left over, or of another shape, naming the first of them.
+    """
+    try:
+        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    except RuntimeError as error:
+        reasons = [line.strip() for line in str(error).splitlines()[1:]]
+        shown = '\n  '.join(line if len(line) < 300 else f'{line[:300]} ...' for line in reasons[:5])
+        more = f'\n  and {len(reasons) - 5} more' if len(reasons) > 5 else ''
+        raise UserError(f'{path} does not fit this model: is it of another width, class count or task? Use the '
+                        f'configuration and options that it was trained with.\n  {shown}{more}') from error

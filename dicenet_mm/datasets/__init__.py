@@ -1,0 +1,4 @@
+"""Data sets."""
+from .digit_scenes import DigitScenesDataset
+
+__all__ = ['DigitScenesDataset']

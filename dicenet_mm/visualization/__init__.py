@@ -1,0 +1,4 @@
+"""Pictures of predictions."""
+from .detection import DetectionVisualizer
+
+__all__ = ['DetectionVisualizer']

@@ -1,0 +1,61 @@
+"""Boxes and labels that stay legible at any image size."""
+from typing import List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.font_manager import findfont
+from mmdet.visualization import DetLocalVisualizer
+from mmdet.visualization.palette import get_palette
+from mmengine.registry import VISUALIZERS
+from mmengine.structures import InstanceData
+from torchvision.utils import draw_bounding_boxes
+
+#: Pictures with a shorter long side are enlarged to it, px: letters need some.
+MIN_SIDE = 640
+
+
+@VISUALIZERS.register_module()
+class DetectionVisualizer(DetLocalVisualizer):
+    """mmdet's visualizer with lines and letters sized by the picture, and small pictures enlarged."""
+
+    def _draw_instances(self, image: np.ndarray, instances: InstanceData, classes: Optional[Sequence[str]],
+                        palette: Optional[List[Tuple[int, int, int]]]) -> np.ndarray:
+        height, width = image.shape[:2]
+        scale = max(1., MIN_SIDE / max(height, width))
+        if scale > 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        if len(instances) == 0:
+            return image
+        side = max(image.shape[:2])
+        order = torch.as_tensor(instances.get('scores', torch.zeros(len(instances)))).argsort()  # best on top
+        instances = instances[order]
+        labels = instances.labels.tolist()
+        colors = get_palette(palette or 'random', max(labels) + 1)
+        colors = [tuple(colors[label]) for label in labels]
+        texts = [classes[label] if classes else f'class {label}' for label in labels]
+        if 'scores' in instances:
+            texts = [f'{text} {score:.2f}' for text, score in zip(texts, instances.scores.tolist())]
+        drawn = draw_bounding_boxes(
+            torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),
+            _clipped(torch.as_tensor(instances.bboxes) * scale, *image.shape[:2]),
+            texts,
+            colors=colors,
+            label_colors=['black' if _is_light(color) else 'white' for color in colors],
+            fill_labels=True,
+            width=max(2, round(side / 400)),
+            font=findfont('DejaVu Sans'),
+            font_size=max(12, round(side / 50)))
+        return drawn.permute(1, 2, 0).numpy()
+
+
+def _clipped(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Boxes (K, 4) as x1 y1 x2 y2, px, moved inside the picture and with x1 <= x2, y1 <= y2."""
+    limit = boxes.new_tensor([width - 1, height - 1])
+    corners = boxes.unflatten(1, (2, 2)).clamp(min=0).minimum(limit)
+    return corners.sort(dim=1).values.flatten(1)
+
+
+def _is_light(color: Tuple[int, int, int]) -> bool:
+    """Whether black letters read better than white ones on a colour (Rec. 601 luma)."""
+    return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140

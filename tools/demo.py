@@ -1,0 +1,44 @@
+"""Draw what a model finds in images and videos.
+
+    python tools/demo.py street.jpg --weights work_dirs/ssd_dicenet_300_coco/epoch_100.pth
+    python tools/demo.py photos/ 'more/*.png' film.mp4 --weights CHECKPOINT --config CONFIG --out-dir found
+"""
+import command
+
+
+def parse_args():
+    made = command.parser(__doc__)
+    made.add_argument('inputs', nargs='+', metavar='INPUT', help='images, videos, folders of them, or patterns')
+    made.add_argument('--weights', required=True, metavar='CHECKPOINT', help='checkpoint file')
+    made.add_argument('--config', help='configuration file (default: the one that the checkpoint carries)')
+    made.add_argument('--out-dir', default='outputs', metavar='DIR', help='where the results go (default: outputs)')
+    made.add_argument('--score-thr', type=float, default=0.3, metavar='S',
+                      help='leave out what scores less (default: 0.3)')
+    made.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at a time (default: 1)')
+    made.add_argument('--no-fuse', action='store_true', help='run the model in the form it was trained in')
+    return made.parse_args()
+
+
+def run(args):
+    from pathlib import Path
+
+    import mmengine
+
+    from dicenet_mm.apis import Inferencer, annotate, expand_inputs
+    from dicenet_mm.errors import UserError
+
+    if args.batch_size < 1:
+        raise UserError(f'--batch-size must be at least 1, got {args.batch_size}')
+    if not 0 <= args.score_thr <= 1:
+        raise UserError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
+    files = expand_inputs(args.inputs)
+    inferencer = Inferencer(args.weights, args.config, args.device, fused=not args.no_fuse)
+    out_dir = Path(args.out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    predictions = annotate(inferencer, files, out_dir, args.score_thr, args.batch_size)
+    mmengine.dump(predictions, str(out_dir / 'predictions.json'), indent=1)
+    print(f'{len(predictions)} predictions in {out_dir / "predictions.json"}, the pictures beside it')
+
+
+if __name__ == '__main__':
+    command.main(run, parse_args())

@@ -1,0 +1,65 @@
+"""Test a checkpoint.
+
+    python tools/test.py configs/ssd_dicenet_300_coco.py work_dirs/ssd_dicenet_300_coco/epoch_100.pth --eval mAP
+"""
+import command
+
+
+def parse_args():
+    made = command.parser(__doc__)
+    command.add_config_options(made)
+    made.add_argument('checkpoint', help='checkpoint file')
+    made.add_argument('--eval', nargs='+', metavar='NAME',
+                      help='metrics, such as mAP (default: the evaluator of the configuration)')
+    made.add_argument('--out', metavar='FILE.json', help='write the predictions')
+    made.add_argument('--show-dir', metavar='DIR', help='draw every image with truth and prediction side by side')
+    made.add_argument('--tta', action='store_true', help='average over the test-time augmentations of the configuration')
+    made.add_argument('--fuse', action='store_true', help='test the inference form of the model')
+    return made.parse_args()
+
+
+def run(args):
+    from pathlib import Path
+
+    import mmengine
+    from mmengine.runner import Runner
+
+    from dicenet_mm.apis import load_config, load_weights, read_checkpoint, select_metrics
+    from dicenet_mm.errors import UserError
+    from dicenet_mm.evaluation import PredictionDump
+    from dicenet_mm.fuse import fuse
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    cfg.launcher = args.launcher
+    cfg.load_from, cfg.resume = None, False  # the weights are loaded below, all of them
+    if args.eval:
+        select_metrics(cfg, args.eval)
+    if args.out and not args.out.endswith('.json'):
+        raise UserError(f'--out writes JSON: give a name that ends in .json, not {args.out}')
+    if args.show_dir:
+        cfg.default_hooks.visualization = dict(cfg.visualization_hook, draw=True,
+                                               test_out_dir=str(Path(args.show_dir).resolve()))
+    if args.tta:
+        if 'tta_model' not in cfg:
+            raise UserError(f'{args.config} has no test-time augmentation (tta_model, tta_pipeline): leave --tta out')
+        cfg.model = dict(cfg.tta_model, module=cfg.model)
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    checkpoint = read_checkpoint(args.checkpoint)
+    runner = Runner.from_cfg(cfg)
+    model = getattr(runner.model, 'module', runner.model)  # inside a wrapper for several processes or augmentations
+    load_weights(model, checkpoint, args.checkpoint)
+    if args.fuse:
+        fused = fuse(model.eval())
+        if model is runner.model:
+            runner.model = fused
+        else:
+            runner.model.module = fused
+    if args.out:
+        runner.test_evaluator.metrics.append(PredictionDump(args.out))
+    metrics = runner.test()
+    mmengine.dump(metrics, str(Path(cfg.work_dir, 'metrics.json')), indent=1)
+    print(f'metrics: {Path(cfg.work_dir, "metrics.json")}')
+
+
+if __name__ == '__main__':
+    command.main(run, parse_args())

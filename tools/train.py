@@ -1,0 +1,56 @@
+"""Train a model.
+
+    python tools/train.py configs/ssd_dicenet_300_coco.py
+    python tools/train.py configs/ssd_dicenet_300_coco.py --resume
+    torchrun --nproc-per-node 4 tools/train.py configs/ssd_dicenet_300_coco.py --launcher pytorch --auto-scale-lr
+"""
+import command
+
+
+def parse_args():
+    made = command.parser(__doc__)
+    command.add_config_options(made)
+    made.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                      help='continue from a checkpoint, the newest one of the work directory by default')
+    made.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
+    made.add_argument('--no-validate', action='store_true', help='train without evaluating')
+    made.add_argument('--auto-scale-lr', action='store_true',
+                      help='scale the learning rate with the batch: images x processes x accumulated steps')
+    return made.parse_args()
+
+
+def run(args):
+    import torch
+    from mmengine.runner import Runner, find_latest_checkpoint
+
+    from dicenet_mm.apis import load_config, require_file
+    from dicenet_mm.errors import UserError
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    cfg.launcher = args.launcher
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = find_latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        if cfg.load_from is None:
+            print(f'no checkpoint in {cfg.work_dir} to resume from: training starts at the beginning')
+            cfg.resume = False
+    if cfg.load_from and '://' not in cfg.load_from:
+        require_file(cfg.load_from, 'checkpoint')
+    if args.amp:
+        if not torch.cuda.is_available():
+            raise UserError('--amp needs a GPU, and there is none: leave it out')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    if args.no_validate:
+        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise UserError(f'{args.config} does not say which batch its learning rate is for (auto_scale_lr)')
+        # mmengine compares with the images of one step, which are a part of the batch where steps are accumulated
+        steps = cfg.optim_wrapper.get('accumulative_counts', 1)
+        cfg.auto_scale_lr.update(enable=True, base_batch_size=cfg.auto_scale_lr.base_batch_size / steps)
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    command.main(run, parse_args())
