@@ -240,6 +240,14 @@ def test_mmengine_writes_plain_checkpoints(tmp_path):
         torch.serialization.add_safe_globals(allowed)
 
 
+@pytest.mark.skipif(not hasattr(mmengine_checkpoint, '_safe_torch_load'), reason='only onedl-mmengine falls back')
+@pytest.mark.xfail(raises=AssertionError, reason='keep_loading_restricted can go once this passes')
+def test_the_fork_refuses_code(tmp_path):
+    torch.save(Reduced(os.system, f'touch {tmp_path / "ran"}'), tmp_path / 'evil.pth')
+    python(f'from mmengine.runner.checkpoint import load_from_local; load_from_local("{tmp_path}/evil.pth", "cpu")')
+    assert not (tmp_path / 'ran').exists()
+
+
 # SSDHead
 
 def ssd_head(cls, init):
