@@ -87,8 +87,8 @@ def provide_mmcv_ext():
 
 
 def _nms(boxes, scores, iou_threshold, offset):
-    """mmcv's operator: boxes (N,4) and scores (N,) to the indices kept, best first. Offset 1 counts a box's last
-    pixel as inside it, so its sides are x2 - x1 + 1."""
+    """mmcv's operator: boxes (N,4) and scores (N,) to the indices kept, best first. With an offset of 1 the
+    last pixel is a part of the box, whose width is then x2 - x1 + 1."""
     import torch
     from torchvision.ops import nms
     return nms(torch.cat([boxes[:, :2], boxes[:, 2:] + offset], 1), scores, iou_threshold)
@@ -100,8 +100,8 @@ def _missing_op(name):
 
     def op(*args, **kwargs):
         raise NotImplementedError(
-            f'the operator {name} needs mmcv compiled, and here it is not: pip uninstall mmcv-lite, then pip install '
-            f'mmcv, which may compile for twenty minutes')
+            f'the operator {name} needs mmcv compiled, and here it is not: pip uninstall mmcv-lite, then '
+            f'pip install mmcv, which may compile for twenty minutes')
 
     return op
 
@@ -109,8 +109,8 @@ def _missing_op(name):
 def allow_mmengine_checkpoints():
     """Lets `torch.load(weights_only=True)`, the default, read the checkpoints that mmengine's runner writes.
 
-    They hold NumPy numbers and `HistoryBuffer`, whose pickle asks for the builtin `getattr`; that name is served
-    by a stand-in that knows the buffer's statistics and nothing else.
+    They hold NumPy numbers and `HistoryBuffer`, whose pickle asks for the builtin `getattr`; a stand-in that
+    knows the buffer's statistics, and nothing else, serves that name.
 
     Upstream: mmengine #1655.
     Can go: when mmengine saves, and resumes from, plain data. (Older checkpoints keep the need.)
@@ -136,15 +136,16 @@ def allow_mmengine_checkpoints():
 def _history_buffer_statistic(owner, name):
     from mmengine.logging import HistoryBuffer
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise UnpicklingError(f'the checkpoint asks for getattr({owner!r}, {name!r}), which may run code: only the '
-                              f'statistics of HistoryBuffer are read this way')
+        raise UnpicklingError(f'the checkpoint asks for getattr({owner!r}, {name!r}), which may run code: '
+                              f'only the statistics of HistoryBuffer are read this way')
     return getattr(HistoryBuffer, name)
 
 
 def keep_loading_restricted():
     """Stops the fork onedl-mmengine from unpickling without restriction what `weights_only=True` has refused.
 
-    Its `_safe_torch_load` also allows the real `getattr`. With `allow_mmengine_checkpoints`, `torch.load` does.
+    Its `_safe_torch_load` also allows the real `getattr`. After `allow_mmengine_checkpoints`, `torch.load`
+    can take its place.
 
     Upstream: onedl-mmengine 0.10.12 (not reported yet).
     Can go: when the fork no longer falls back to `weights_only=False`.

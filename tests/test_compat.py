@@ -1,6 +1,7 @@
-"""The upstream gaps: each closed here, and each still open upstream (an XPASS says that its function can go)."""
+"""The upstream gaps: each closed here, each still open upstream (an XPASS says that its function can go)."""
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import pickle
 import subprocess
@@ -17,6 +18,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import checkpoint as mmengine_checkpoint
+from mmengine.runner.checkpoint import load_from_local
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -72,7 +74,8 @@ def test_untested_versions_are_named_in_one_warning(monkeypatch, version):
 
 def test_missing_package_names_what_to_install(monkeypatch):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None if name == 'mmseg' else find_spec(name))
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name: None if name == 'mmseg' else find_spec(name))
     with pytest.raises(ImportError, match=r'needs mmseg: pip install "dicenet_mm\[openmmlab\]"'):
         compat.check_stack()
 
@@ -124,7 +127,8 @@ def test_nms_is_the_greedy_one(offset, threshold):
 
 
 def test_nms_offset_matters():
-    boxes, scores = torch.tensor([[0., 0., 3., 3.], [0., 0., 3., 1.5]]), torch.tensor([.9, .8])  # IoU 8/16, 10/16
+    """With 0 the IoU is 4.5 / 9, with 1 it is 10 / 16."""
+    boxes, scores = torch.tensor([[0., 0., 3., 3.], [0., 0., 3., 1.5]]), torch.tensor([.9, .8])
     assert [len(mmcv.ops.nms(boxes, scores, .55, offset=offset)[1]) for offset in (0, 1)] == [2, 1]
 
 
@@ -163,7 +167,7 @@ def test_compiled_operators_are_left_alone(monkeypatch):
 
 
 @needs_stand_in
-@pytest.mark.xfail(raises=AssertionError, reason='mmdetection #10619: provide_mmcv_ext can go once this passes')
+@pytest.mark.xfail(raises=AssertionError, reason='mmdetection #10619: provide_mmcv_ext can go')
 def test_mmdet_imports_beside_mmcv_lite():
     assert python('import mmdet.models').returncode == 0
 
@@ -171,15 +175,15 @@ def test_mmdet_imports_beside_mmcv_lite():
 # Checkpoints
 
 def numpy_history():
-    history = HistoryBuffer([.5, .25], [1, 1])
+    info = dict(best=np.float32(.5), n=np.int64(3))
     return dict(
-        message_hub=dict(log_scalars=dict(loss=history), runtime_info=dict(best=np.float32(.5), n=np.int64(3))),
+        message_hub=dict(log_scalars=dict(loss=HistoryBuffer([.5, .25], [1, 1])), runtime_info=info),
         meta=dict(palette=np.array([[1, 2, 3]], np.uint8), ok=np.bool_(True)))
 
 
 def test_reads_what_mmengine_writes(tmp_path):
     torch.save(numpy_history(), tmp_path / 'old.pth')
-    loaded = mmengine_checkpoint.load_from_local(str(tmp_path / 'old.pth'), 'cpu')
+    loaded = load_from_local(str(tmp_path / 'old.pth'), 'cpu')
     history = loaded['message_hub']['log_scalars']['loss']
     assert history.data[0].tolist() == [.5, .25] and history.statistics('mean') == .375
     assert loaded['message_hub']['runtime_info'] == dict(best=.5, n=3)
@@ -218,7 +222,7 @@ class Reduced:
     lambda file: Reduced(getattr, Reduced(getattr, HistoryBuffer, 'mean'), '__globals__'),
     lambda file: np.array([Reduced(os.system, f'touch {file}')], object),
 ])
-@pytest.mark.parametrize('read', [torch.load, lambda path: mmengine_checkpoint.load_from_local(str(path), 'cpu')])
+@pytest.mark.parametrize('read', [torch.load, lambda path: load_from_local(str(path), 'cpu')])
 def test_refuses_code(tmp_path, attack, read):
     torch.save(dict(state_dict=attack(tmp_path / 'ran')), tmp_path / 'evil.pth')
     with pytest.raises(pickle.UnpicklingError):
@@ -226,8 +230,7 @@ def test_refuses_code(tmp_path, attack, read):
     assert not (tmp_path / 'ran').exists()
 
 
-@pytest.mark.xfail(raises=pickle.UnpicklingError,
-                   reason='mmengine #1655: allow_mmengine_checkpoints can go once this passes')
+@pytest.mark.xfail(raises=pickle.UnpicklingError, reason='mmengine #1655: allow_mmengine_checkpoints can go')
 def test_mmengine_writes_plain_checkpoints(tmp_path):
     hub = MessageHub('plain')
     hub.update_scalar('loss', .5)
@@ -240,11 +243,12 @@ def test_mmengine_writes_plain_checkpoints(tmp_path):
         torch.serialization.add_safe_globals(allowed)
 
 
-@pytest.mark.skipif(not hasattr(mmengine_checkpoint, '_safe_torch_load'), reason='only onedl-mmengine falls back')
-@pytest.mark.xfail(raises=AssertionError, reason='keep_loading_restricted can go once this passes')
+@pytest.mark.skipif(not hasattr(mmengine_checkpoint, '_safe_torch_load'), reason='only the fork falls back')
+@pytest.mark.xfail(raises=AssertionError, reason='keep_loading_restricted can go')
 def test_the_fork_refuses_code(tmp_path):
-    torch.save(Reduced(os.system, f'touch {tmp_path / "ran"}'), tmp_path / 'evil.pth')
-    python(f'from mmengine.runner.checkpoint import load_from_local; load_from_local("{tmp_path}/evil.pth", "cpu")')
+    evil = str(tmp_path / 'evil.pth')
+    torch.save(Reduced(os.system, f'touch {tmp_path / "ran"}'), evil)
+    python(f'from mmengine.runner.checkpoint import load_from_local; load_from_local({evil!r}, "cpu")')
     assert not (tmp_path / 'ran').exists()
 
 
@@ -252,8 +256,8 @@ def test_the_fork_refuses_code(tmp_path):
 
 def ssd_head(cls, init):
     head = cls.__new__(cls)
-    anchors = dict(type='mmdet.SSDAnchorGenerator', input_size=300, strides=[64], ratios=[[2]], min_sizes=[60],
-                   max_sizes=[111])
+    anchors = dict(type='mmdet.SSDAnchorGenerator', input_size=300, strides=[64], ratios=[[2]],
+                   min_sizes=[60], max_sizes=[111])
     init(head, num_classes=2, in_channels=[8], anchor_generator=anchors,
          bbox_coder=dict(type='mmdet.DeltaXYWHBBoxCoder'),
          test_cfg=ConfigDict(nms_pre=10, nms=dict(type='nms', iou_threshold=.45), score_thr=0, max_per_img=5))
@@ -263,7 +267,8 @@ def ssd_head(cls, init):
 def test_ssd_head_predicts():
     head = ssd_head(SSDHead, SSDHead.__init__)
     scores, boxes = head([torch.rand(1, 8, 5, 5)])
-    result, = head.predict_by_feat(scores, boxes, batch_img_metas=[dict(img_shape=(300, 300), scale_factor=(1, 1))])
+    image = dict(img_shape=(300, 300), scale_factor=(1, 1))
+    result, = head.predict_by_feat(scores, boxes, batch_img_metas=[image])
     assert 0 < len(result.bboxes) <= 5
 
 
@@ -280,6 +285,6 @@ def test_loss_cls_of_a_subclass_stays():
     assert isinstance(head.loss_cls, torch.nn.CrossEntropyLoss)
 
 
-@pytest.mark.xfail(raises=AssertionError, reason='mmdetection #11780: set_ssd_head_loss_cls can go once this passes')
+@pytest.mark.xfail(raises=AssertionError, reason='mmdetection #11780: set_ssd_head_loss_cls can go')
 def test_upstream_ssd_head_has_loss_cls():
-    assert hasattr(ssd_head(SSDHead, SSDHead.__init__.__wrapped__), 'loss_cls')
+    assert hasattr(ssd_head(SSDHead, inspect.unwrap(SSDHead.__init__)), 'loss_cls')

@@ -61,9 +61,9 @@ def run(work_dir, epochs, scores=(), resume=False, hooks=(), **checkpoint):
     torch.manual_seed(0)
     Rising.scores = list(scores)
     checkpoint = dict(dict(type='PlainCheckpointHook', interval=1, rule='greater'), **checkpoint)
-    loader = dict(batch_size=2, num_workers=0, collate_fn=dict(type='default_collate'), sampler=dict(type='DefaultSampler', shuffle=False))
-    validation = dict(
-        val_cfg=dict(), val_dataloader=dict(loader, dataset=Points()), val_evaluator=[Rising()]) if scores else {}
+    loader = dict(batch_size=2, num_workers=0, collate_fn=dict(type='default_collate'),
+                  sampler=dict(type='DefaultSampler', shuffle=False))
+    validation = dict(val_cfg=dict(), val_dataloader=dict(loader, dataset=Points()), val_evaluator=[Rising()])
     runner = Runner(
         Line(),
         str(work_dir),
@@ -77,7 +77,7 @@ def run(work_dir, epochs, scores=(), resume=False, hooks=(), **checkpoint):
         resume=resume,
         log_level='ERROR',
         experiment_name=f'run_{next(RUNS)}',  # mmengine keeps one message hub per name
-        **validation)
+        **(validation if scores else {}))
     runner.train()
     return runner
 
@@ -89,7 +89,8 @@ def test_a_bare_torch_process_reads_it(tmp_path):
             'assert "mmengine" not in sys.modules\n'
             'print(len(checkpoint["message_hub"]["log_scalars"]["train/loss"]["log_history"]),'
             ' round(checkpoint["message_hub"]["runtime_info"]["best_score"], 3))')
-    out = subprocess.run([sys.executable, '-c', read, tmp_path / 'epoch_2.pth'], capture_output=True, text=True)
+    command = [sys.executable, '-c', read, tmp_path / 'epoch_2.pth']
+    out = subprocess.run(command, capture_output=True, text=True)
     assert out.stdout.split() == ['4', '0.7'], out.stderr
 
 
@@ -127,7 +128,8 @@ def test_best_score_outlives_resuming(tmp_path):
 
 def test_old_files_go_once_the_new_one_is_there(tmp_path):
     run(tmp_path, 3, scores=[.5, .7, .6], save_best='test/score', max_keep_ckpts=1)
-    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['best_test_score_epoch_2.pth', 'epoch_3.pth']
+    saved = sorted(path.name for path in tmp_path.glob('*.pth'))
+    assert saved == ['best_test_score_epoch_2.pth', 'epoch_3.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
 
 

@@ -13,10 +13,10 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class PlainCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook, with files that any torch process can read and that survive a kill or a full disk.
+    """mmengine's CheckpointHook, with files that torch reads on its own and that survive a kill or a full disk.
 
     What is saved besides the weights is numbers, text, tensors, and lists, tuples and dicts of them, so that
-    `torch.load(path, weights_only=True)` needs nothing of mmengine or NumPy. On resuming, the log history is put
+    `torch.load(path, weights_only=True)` needs nothing of mmengine or NumPy. Resuming puts the log history
     back. A file gets its name only once it is whole, and the ones it replaces are removed after that.
 
     Takes the arguments of CheckpointHook, whose place it takes: `default_hooks = dict(checkpoint=dict(
@@ -109,10 +109,11 @@ def _plain(value, name):
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, HistoryBuffer):
         logs, counts = value.data
-        return dict(log_history=torch.tensor(logs), count_history=torch.tensor(counts), max_length=value.max_length)
+        return dict(
+            log_history=torch.tensor(logs), count_history=torch.tensor(counts), max_length=value.max_length)
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     if value is None or isinstance(value, (bool, int, float, str, bytes, torch.Tensor)):
         return value
-    raise TypeError(f'{name} of the checkpoint is a {type(value).__name__}: only numbers, text, tensors and lists, '
-                    f'tuples and dicts of them are saved; convert it where it is set')
+    raise TypeError(f'{name} of the checkpoint is a {type(value).__name__}: only numbers, text, tensors and '
+                    f'lists, tuples and dicts of them are saved; convert it where it is set')
