@@ -17,8 +17,8 @@ class PlainCheckpointHook(CheckpointHook):
 
     What is saved besides the weights is numbers, text, tensors, and lists, tuples and dicts of them, so that
     `torch.load(path, weights_only=True)` needs nothing of mmengine or NumPy. Resuming puts the log history
-    back. A file gets its name only once it is whole, and the ones it replaces are removed after that (a kill in
-    between leaves one file more than `max_keep_ckpts`).
+    back. A file gets its name only once it is whole, and the ones it replaces are removed after that (a kill
+    in between leaves one file more than `max_keep_ckpts`).
 
     Takes the arguments of CheckpointHook, whose place it takes: `default_hooks = dict(checkpoint=dict(
     type='PlainCheckpointHook', interval=1))`. Checkpoints of plain CheckpointHook can be resumed from, too.
