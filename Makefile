@@ -2,18 +2,20 @@
 PYTHON ?= python3
 STACK ?= tested
 VENV ?= $(if $(filter forks,$(STACK)),.venv-forks,.venv)
-PYTEST_ARGS ?= -n 2
+# loadfile: what the tests of a file share is made once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 PY := $(VENV)/bin/python
-# Written last and named by the content of what it stands for: set-up is done when it exists, and only then.
-INPUTS := setup.py pyproject.toml dicenet_mm/version.py requirements/common.txt requirements/$(STACK).txt
-STAMP := $(VENV)/.setup-$(shell cat $(INPUTS) | cksum | tr ' ' -)
+# Set-up is done when this file exists, and only then: written last, named by what was installed and from where.
+INPUTS := setup.py pyproject.toml dicenet_mm/version.py requirements/common.txt requirements/$(STACK).txt \
+	$(sort $(wildcard ops/csrc/*.* ops/csrc/*/*.*))
+STAMP := $(VENV)/.setup-$(shell (pwd; cat $(INPUTS)) | cksum | tr ' ' -)
 
 .PHONY: help setup test lint clean
 
 help:  ## list the targets and variables
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo 'Variables: PYTHON=python3  STACK=tested|forks  VENV=.venv  PYTEST_ARGS="-n 2"'
+	@echo 'Variables: PYTHON=python3  STACK=tested|forks  VENV=.venv  PYTEST_ARGS="-n 2 --dist loadfile"'
 
 setup: $(STAMP)  ## create VENV with the versions of requirements/STACK.txt and install the project there, editable
 
@@ -31,6 +33,6 @@ test: setup  ## set up, then run the tests
 lint: setup  ## check the style
 	$(PY) -m ruff check .
 
-clean:  ## delete what builds and checks leave in the tree; VENV stays
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+clean:  ## delete what builds and checks leave in the tree; the packages in VENV stay
+	rm -rf build dist *.egg-info ops/*.so .pytest_cache .ruff_cache $(VENV)/.setup-*
 	find dicenet_mm ops configs tools tests -name __pycache__ -prune -exec rm -rf {} +
