@@ -30,9 +30,10 @@ def wheel(tmp_path_factory):
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy(path, source)
+    # CXX: without the C++ part, as where there is no compiler.
     build = subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--no-build-isolation', '--no-deps',
-                            '--no-index', '--wheel-dir', folder, source], capture_output=True, text=True,
-                           env={**os.environ, 'CXX': 'false'})  # as without a compiler: the C++ part is left out
+                            '--no-index', '--wheel-dir', folder, source],
+                           capture_output=True, text=True, env={**os.environ, 'CXX': 'false'})
     assert build.returncode == 0, build.stdout + build.stderr
     built, = folder.glob('*.whl')
     zipfile.ZipFile(built).extractall(unpacked)
