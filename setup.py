@@ -1,9 +1,12 @@
-"""What pyproject.toml cannot express: where `dicenet_mm.ops` lies, and what a wheel holds beside the code."""
+"""What pyproject.toml cannot express: where `dicenet_mm.ops` lies, its compiled part, what a wheel holds beside the code."""
+import os
 import shutil
 from pathlib import Path
 
+import torch
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtension
 
 
 class BuildWithConfigs(build_py):
@@ -19,6 +22,34 @@ class BuildWithConfigs(build_py):
             shutil.copytree(folder, target, ignore=shutil.ignore_patterns('__pycache__'))
 
 
+class BuildOps(BuildExtension):
+    """Builds the compiled operators if the machine can; without them the package runs on plain PyTorch."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, no_python_abi_suffix=True, **kwargs)
+
+    def build_extensions(self):
+        try:
+            super().build_extensions()
+        except Exception as error:  # no compiler, too old a one, no ninja, no CUDA toolkit
+            print(f'dicenet_mm: the compiled operators were not built, and plain PyTorch serves instead: {error}')
+
+
+def ops_extension():
+    """CUDA is compiled where there is a card, or where DICENET_MM_CUDA=1 says so; =0 forbids it."""
+    cuda = os.environ.get('DICENET_MM_CUDA', '1' if torch.cuda.is_available() else '0')
+    if cuda not in ('0', '1'):
+        raise ValueError(f'DICENET_MM_CUDA must be 0 or 1, got {cuda!r}')
+    folders = ['ops/csrc', 'ops/csrc/cpu'] + (['ops/csrc/cuda'] if cuda == '1' else [])
+    sources = sorted(str(path) for folder in folders for path in Path(folder).glob('*.c*') if path.suffix != '.cuh')
+    # -fopenmp for at::parallel_for; not linked, so that torch's own OpenMP library stays the only one in the process.
+    # Contraction to fused multiply-adds is what the kernels' speed rests on. No -march: the choice is made at run time.
+    cxx = ['-O3', '-g0', '-fopenmp', '-ffp-contract=fast', '-Wno-maybe-uninitialized', '-Wno-psabi']
+    args = dict(cxx=cxx, nvcc=['-O3']) if cuda == '1' else dict(cxx=cxx)
+    return (CUDAExtension if cuda == '1' else CppExtension)(
+        'dicenet_mm.ops._C', sources, extra_compile_args=args, optional=True)
+
+
 setup(
     packages=[
         *find_packages(include=['dicenet_mm', 'dicenet_mm.*']),
@@ -28,5 +59,6 @@ setup(
     package_dir={'dicenet_mm.ops': 'ops'},
     include_package_data=True,  # what MANIFEST.in names inside the packages
     exclude_package_data={'dicenet_mm.ops': ['csrc/*', 'csrc/*/*']},
-    cmdclass={'build_py': BuildWithConfigs},
+    ext_modules=[ops_extension()],
+    cmdclass={'build_py': BuildWithConfigs, 'build_ext': BuildOps},
 )

@@ -1,7 +1,10 @@
 """The public operators, with their arguments checked before anything is computed."""
+from typing import Tuple
+
+import torch
 from torch import Tensor
 
-from . import reference
+from . import library, reference
 
 
 def dim_conv(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor,
@@ -10,6 +13,10 @@ def dim_conv(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weigh
 
     Each kernel slides over the plane of the two other dimensions: the one of channel ``d`` over (H, W), the one of
     row ``h`` over (D, W), the one of column ``w`` over (D, H). All are zero-padded, so every map keeps its size.
+
+    3x3 kernels with dilation 1 run in one pass over memory where the compiled operators are there, on CPU and CUDA;
+    everything else is put together from PyTorch's own operators. Both give the same numbers. Under autocast the
+    arguments are taken in its dtype; half and bfloat16 are summed in float32.
 
     ``H_k`` and ``W_k`` need not be the input's own height and width. Along the axis where they differ the input of
     that branch is resized to the kernels' size, convolved and resized back (see :func:`resize_axis`).
@@ -35,8 +42,19 @@ def dim_conv(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weigh
         >>> dim_conv(x, torch.rand(8, 3, 3), torch.rand(14, 3, 3), torch.rand(14, 3, 3)).shape
         torch.Size([2, 24, 14, 14])
     """
-    _check(x, depth_weight, height_weight, width_weight, dilation)
-    return reference.dim_conv(x, depth_weight, height_weight, width_weight, dilation)
+    args = _autocast(x, depth_weight, height_weight, width_weight)
+    _check(*args, dilation)
+    if dilation == 1 and depth_weight.shape[-1] == 3 and x.device.type in library.DEVICES:
+        return torch.ops.dicenet_mm.dim_conv(*args)
+    return reference.dim_conv(*args, dilation)
+
+
+def _autocast(x: Tensor, *weights: Tensor) -> Tuple[Tensor, ...]:
+    if (isinstance(x, Tensor) and x.dtype != torch.float64 and torch.amp.is_autocast_available(x.device.type)
+            and torch.is_autocast_enabled(x.device.type)):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        return x.to(dtype), *(weight.to(dtype) for weight in weights)
+    return x, *weights
 
 
 def _check(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor, dilation: int) -> None:

@@ -1,0 +1,29 @@
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#include <cstring>
+#include <immintrin.h>
+// After the headers, so that nothing in them is compiled for AVX2.
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#define DICENET_MM_AVX2
+#include "dim_conv_kernels.h"
+
+namespace dicenet_mm {
+
+template <class S>
+const Kernels<S>& avx2_kernels() {
+  static constexpr Kernels<S> table = all_kernels<S>();
+  return table;
+}
+template const Kernels<float>& avx2_kernels();
+template const Kernels<double>& avx2_kernels();
+
+}  // namespace dicenet_mm
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

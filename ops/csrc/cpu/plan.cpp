@@ -1,0 +1,209 @@
+#include "plan.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+namespace dicenet_mm {
+
+template <class S>
+const Kernels<S>& kernels() {
+#if defined(__x86_64__)
+  // DICENET_MM_ISA holds the choice back, for tests and comparisons.
+  static const Kernels<S>& chosen = []() -> const Kernels<S>& {
+    const char* variable = std::getenv("DICENET_MM_ISA");
+    const std::string most = variable ? variable : "avx512";
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (avx512 && most == "avx512") return avx512_kernels<S>();
+    if (avx2 && most != "portable") return avx2_kernels<S>();
+    return portable_kernels<S>();
+  }();
+  return chosen;
+#else
+  return portable_kernels<S>();
+#endif
+}
+template const Kernels<float>& kernels();
+template const Kernels<double>& kernels();
+
+std::vector<uint32_t> borders(int height, int width, int lanes) {
+  const int area = height * width, vectors = (area + lanes - 1) / lanes;
+  std::vector<uint32_t> out(static_cast<size_t>(vectors) * 9);
+  for (int v = 0; v < vectors; ++v) {
+    const int start = v * lanes, end = std::min(area, start + lanes);
+    auto range = [&](int from, int to) {  // lanes whose voxel is in [from, to)
+      from = std::max(from, start), to = std::min(to, end);
+      return from < to ? ((1u << (to - from)) - 1) << (from - start) : 0u;
+    };
+    const uint32_t rows[3] = {range(width, area), range(0, area), range(0, area - width)};
+    uint32_t columns[3] = {rows[1], rows[1], rows[1]};
+    for (int i = (start + width - 1) / width * width; i < end; i += width) columns[0] &= ~(1u << (i - start));
+    for (int i = start / width * width + width - 1; i < end; i += width) columns[2] &= ~(1u << (i - start));
+    for (int i = 0; i < 9; ++i) out[v * 9 + i] = rows[i / 3] & columns[i % 3];
+  }
+  return out;
+}
+
+template <class S>
+Resize<S>::Resize(int in, int out, bool transposed) {
+  struct Entry {
+    int row, column;
+    double value;
+  };
+  std::vector<Entry> entries;
+  for (int i = 0; i < out; ++i) {
+    if (out > in) {
+      const int64_t at = out > 1 ? static_cast<int64_t>(i) * (in - 1) : 0;
+      const int left = static_cast<int>(at / (out - 1)), right = std::min(left + 1, in - 1);
+      const double part = static_cast<double>(at % (out - 1)) / (out - 1);
+      entries.push_back({i, left, 1 - part});
+      if (part > 0) entries.push_back({i, right, part});
+    } else {
+      const int first = static_cast<int>(static_cast<int64_t>(i) * in / out);
+      const int last = static_cast<int>((static_cast<int64_t>(i + 1) * in + out - 1) / out);
+      for (int j = first; j < last; ++j) entries.push_back({i, j, 1.0 / (last - first)});
+    }
+  }
+  if (transposed) {
+    for (Entry& e : entries) std::swap(e.row, e.column);
+    std::swap(in, out);
+  }
+  in_ = in, out_ = out;
+  std::vector<int> begin(out, in), end(out, 0);
+  for (const Entry& e : entries) {
+    begin[e.row] = std::min(begin[e.row], e.column);
+    end[e.row] = std::max(end[e.row], e.column + 1);
+  }
+  taps_ = 1;
+  for (int i = 0; i < out; ++i) taps_ = std::max(taps_, end[i] - begin[i]);
+  first_.resize(out);
+  for (int i = 0; i < out; ++i) first_[i] = std::max(0, std::min(begin[i], in - taps_));  // all taps lie inside
+  coefficients_.assign(static_cast<size_t>(out) * taps_, 0);
+  for (const Entry& e : entries) coefficients_[e.row * taps_ + e.column - first_[e.row]] += static_cast<S>(e.value);
+}
+
+template <class S>
+S* scratch(int64_t size) {
+  static thread_local std::unique_ptr<S[]> memory;
+  static thread_local int64_t held = 0;
+  if (held < size) {
+    memory.reset();
+    memory.reset(new S[size]);
+    held = size;
+  }
+  return memory.get();
+}
+template float* scratch(int64_t);
+template double* scratch(int64_t);
+
+namespace {
+
+// (kernels, 9) -> (9, padded plane), each voxel with the taps of its row or column.
+template <class S>
+std::vector<S> spread(const S* taps, int height, int width, bool by_row, bool turned) {
+  const int64_t length = padded(static_cast<int64_t>(height) * width);
+  std::vector<S> out(static_cast<size_t>(9 * length));
+  for (int k = 0; k < 9; ++k) {
+    const S* tap = taps + (turned ? 8 - k : k);
+    S* plane = out.data() + k * length;
+    for (int h = 0; h < height; ++h) {
+      S* row = plane + static_cast<int64_t>(h) * width;
+      if (by_row) {
+        std::fill(row, row + width, tap[h * 9]);
+      } else if (h == 0) {
+        for (int w = 0; w < width; ++w) row[w] = tap[w * 9];
+      } else {
+        std::copy(plane, plane + width, row);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+template <class S>
+Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S* width_taps, bool adjoint)
+    : sizes(s),
+      run(kernels<S>()),
+      depth_taps_(depth_taps, depth_taps + static_cast<int64_t>(s.depth) * 9),
+      height_taps_(spread(height_taps, s.kernel_height, s.width, true, adjoint)),
+      width_taps_(spread(width_taps, s.height, s.kernel_width, false, adjoint)),
+      borders_(borders(s.height, s.width, run.lanes)),
+      row_borders_(borders(s.kernel_height, s.width, run.lanes)),
+      column_borders_(borders(s.height, s.kernel_width, run.lanes)),
+      // From the input's size to the kernels' and back; of the adjoint, the way back transposed comes first.
+      rows_to_(adjoint ? s.kernel_height : s.height, adjoint ? s.height : s.kernel_height, adjoint),
+      rows_back_(adjoint ? s.height : s.kernel_height, adjoint ? s.kernel_height : s.height, adjoint),
+      columns_to_(adjoint ? s.kernel_width : s.width, adjoint ? s.width : s.kernel_width, adjoint),
+      columns_back_(adjoint ? s.width : s.kernel_width, adjoint ? s.kernel_width : s.width, adjoint) {
+  if (adjoint)
+    for (int d = 0; d < s.depth; ++d) std::reverse(&depth_taps_[d * 9], &depth_taps_[d * 9] + 9);
+}
+
+template <class S>
+Tile<S> Plan<S>::tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in,
+                      int64_t stride) const {
+  return {sizes.depth, sizes.height, sizes.width,        begin,         end,           depth_in,       height_in,
+          width_in,    stride,       depth_taps_.data(), height_taps_.data(), width_taps_.data(), borders_.data()};
+}
+
+template <class S>
+Tile<S> Plan<S>::row_tile(int begin, int end, const S* resized) const {
+  const S* in = resized + sizes.row_area();
+  return {sizes.depth, sizes.kernel_height, sizes.width, begin,   end, in, in, in, sizes.row_area(), nullptr,
+          height_taps_.data(), nullptr,     row_borders_.data()};
+}
+
+template <class S>
+Tile<S> Plan<S>::column_tile(int begin, int end, const S* resized) const {
+  const S* in = resized + sizes.column_area();
+  return {sizes.depth, sizes.height, sizes.kernel_width, begin, end, in, in, in, sizes.column_area(), nullptr,
+          nullptr,     width_taps_.data(), column_borders_.data()};
+}
+
+template <class S>
+void Plan<S>::resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
+  const int before = begin > 0, after = end < sizes.depth;
+  run.resize_rows(rows_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
+                                    end - begin + before + after, in_stride, sizes.row_area(), sizes.width});
+}
+
+template <class S>
+void Plan<S>::resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
+  const int before = begin > 0, after = end < sizes.depth;
+  run.resize_columns(columns_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
+                                          end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
+}
+
+template <class S>
+void Plan<S>::height_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
+                            int64_t out_stride) const {
+  resize_rows(begin, end, in, in_stride, resized);
+  run.branch(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
+  run.resize_rows(rows_back_.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.width});
+}
+
+template <class S>
+void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
+                           int64_t out_stride) const {
+  resize_columns(begin, end, in, in_stride, resized);
+  run.branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
+  run.resize_columns(columns_back_.band(), {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
+}
+
+template <class S>
+int Plan<S>::chunk() const {
+  const int64_t bytes = std::max({sizes.area(), sizes.row_area(), sizes.column_area()}) * sizeof(S);
+  return static_cast<int>(std::clamp<int64_t>((sizes.native() ? 200'000 : 100'000) / bytes, 4, 32));
+}
+
+template class Resize<float>;
+template class Resize<double>;
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace dicenet_mm

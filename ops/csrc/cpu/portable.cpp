@@ -1,0 +1,15 @@
+#include "kernels.h"
+
+#include "dim_conv_kernels.h"
+
+namespace dicenet_mm {
+
+template <class S>
+const Kernels<S>& portable_kernels() {
+  static constexpr Kernels<S> table = all_kernels<S>();
+  return table;
+}
+template const Kernels<float>& portable_kernels();
+template const Kernels<double>& portable_kernels();
+
+}  // namespace dicenet_mm

@@ -1,0 +1,139 @@
+// Vectors of float and double of the instruction set that the including file chose. Everything here has internal
+// linkage: a template or inline function that the linker could share would carry one file's instructions into another.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#define INLINE static inline __attribute__((always_inline))
+
+namespace {
+
+template <class S>
+struct Simd;
+
+#if defined(DICENET_MM_AVX512)
+
+template <>
+struct Simd<float> {
+  using V = __m512;
+  using M = __mmask16;
+  static constexpr int lanes = 16;
+  INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
+  INLINE V splat(float s) { return _mm512_set1_ps(s); }
+  INLINE V load(const float* p) { return _mm512_loadu_ps(p); }
+  INLINE V load(M m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
+  INLINE void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+  INLINE void store(M m, float* p, V v) { _mm512_mask_storeu_ps(p, m, v); }
+  INLINE V gather(const float* p, const int32_t* i) { return _mm512_i32gather_ps(_mm512_loadu_si512(i), p, 4); }
+  INLINE V min(V a, V b) { return _mm512_min_ps(a, b); }
+};
+
+template <>
+struct Simd<double> {
+  using V = __m512d;
+  using M = __mmask8;
+  static constexpr int lanes = 8;
+  INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
+  INLINE V splat(double s) { return _mm512_set1_pd(s); }
+  INLINE V load(const double* p) { return _mm512_loadu_pd(p); }
+  INLINE V load(M m, const double* p) { return _mm512_maskz_loadu_pd(m, p); }
+  INLINE void store(double* p, V v) { _mm512_storeu_pd(p, v); }
+  INLINE void store(M m, double* p, V v) { _mm512_mask_storeu_pd(p, m, v); }
+  INLINE V gather(const double* p, const int32_t* i) {
+    return _mm512_i32gather_pd(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(i)), p, 8);
+  }
+  INLINE V min(V a, V b) { return _mm512_min_pd(a, b); }
+};
+
+#elif defined(DICENET_MM_AVX2)
+
+template <>
+struct Simd<float> {
+  using V = __m256;
+  using M = __m256i;
+  static constexpr int lanes = 8;
+  INLINE M mask(uint32_t bits) {
+    const M lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
+  }
+  INLINE V splat(float s) { return _mm256_set1_ps(s); }
+  INLINE V load(const float* p) { return _mm256_loadu_ps(p); }
+  INLINE V load(M m, const float* p) { return _mm256_maskload_ps(p, m); }
+  INLINE void store(float* p, V v) { _mm256_storeu_ps(p, v); }
+  INLINE void store(M m, float* p, V v) { _mm256_maskstore_ps(p, m, v); }
+  INLINE V gather(const float* p, const int32_t* i) {
+    return _mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(i)), 4);
+  }
+  INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
+};
+
+template <>
+struct Simd<double> {
+  using V = __m256d;
+  using M = __m256i;
+  static constexpr int lanes = 4;
+  INLINE M mask(uint32_t bits) {
+    const M lane = _mm256_setr_epi64x(1, 2, 4, 8);
+    return _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(bits), lane), lane);
+  }
+  INLINE V splat(double s) { return _mm256_set1_pd(s); }
+  INLINE V load(const double* p) { return _mm256_loadu_pd(p); }
+  INLINE V load(M m, const double* p) { return _mm256_maskload_pd(p, m); }
+  INLINE void store(double* p, V v) { _mm256_storeu_pd(p, v); }
+  INLINE void store(M m, double* p, V v) { _mm256_maskstore_pd(p, m, v); }
+  INLINE V gather(const double* p, const int32_t* i) {
+    return _mm256_i32gather_pd(p, _mm_loadu_si128(reinterpret_cast<const __m128i*>(i)), 8);
+  }
+  INLINE V min(V a, V b) { return _mm256_min_pd(a, b); }
+};
+
+#else
+
+// 16 bytes, which every 64-bit machine has.
+template <class S>
+struct Simd {
+  typedef S V __attribute__((vector_size(16)));
+  using M = uint32_t;
+  static constexpr int lanes = 16 / sizeof(S);
+  static constexpr M all = (1u << lanes) - 1;
+  INLINE M mask(uint32_t bits) { return bits & all; }
+  INLINE V splat(S s) { return s - V{}; }
+  INLINE V load(const S* p) {
+    V v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+  }
+  INLINE V load(M m, const S* p) {  // what is masked out may lie outside the tensor
+    if (m == all) return load(p);
+    V v{};
+    for (int i = 0; i < lanes; ++i)
+      if (m >> i & 1) v[i] = p[i];
+    return v;
+  }
+  INLINE void store(S* p, V v) { std::memcpy(p, &v, sizeof v); }
+  INLINE void store(M m, S* p, V v) {
+    if (m == all) return store(p, v);
+    for (int i = 0; i < lanes; ++i)
+      if (m >> i & 1) p[i] = v[i];
+  }
+  INLINE V gather(const S* p, const int32_t* index) {
+    V v;
+    for (int i = 0; i < lanes; ++i) v[i] = p[index[i]];
+    return v;
+  }
+  INLINE V min(V a, V b) { return a < b ? a : b; }
+};
+
+#endif
+
+template <class S>
+INLINE S total(typename Simd<S>::V v) {
+  S lane[Simd<S>::lanes], sum = 0;
+  Simd<S>::store(lane, v);
+  for (S s : lane) sum += s;
+  return sum;
+}
+
+INLINE uint32_t first_lanes(int64_t count) { return count >= 32 ? ~0u : (1u << count) - 1; }
+
+}  // namespace

@@ -1,0 +1,152 @@
+"""The compiled operators: every instruction set, gradients, registration, determinism, and life without them."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+from torch.utils.flop_counter import FlopCounterMode
+
+from dicenet_mm.ops import dim_conv, library, reference
+from tests.ops.test_dim_conv import naive, weights
+
+needs_binary = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
+SIZES = [((2, 5, 6, 7), (6, 7)), ((1, 37, 9, 20), (9, 20)), ((1, 4, 17, 40), (7, 14)), ((1, 3, 3, 5), (14, 28)),
+         ((1, 6, 1, 1), (3, 3)), ((2, 3, 5, 4), (1, 1)), ((1, 9, 5, 33), (5, 28))]
+
+
+def arguments(shape, kernel_sizes, dtype=torch.float64):
+    return [torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_(),
+            *(k.to(dtype).requires_grad_() for k in weights(shape[1], *kernel_sizes))]
+
+
+@needs_binary
+@pytest.mark.parametrize('shape', [(2, 4, 3, 5), (1, 2, 2, 20), (1, 1, 1, 1), (1, 2, 1, 35)])
+def test_gradients_equal_naive_loops(shape):
+    """The naive sums are linear in the input, and in the kernels together: columns of their Jacobian."""
+    args = arguments(shape, shape[2:])
+    grad = torch.randn(shape[0], 3 * shape[1], *shape[2:], dtype=torch.float64)
+    got = torch.autograd.grad(dim_conv(*args), args, grad)
+    plain = [arg.detach() for arg in args]
+    for i, (arg, gradient) in enumerate(zip(plain, got)):
+        for k in range(0, arg.numel(), max(1, arg.numel() // 5)):
+            unit = torch.zeros(arg.numel(), dtype=torch.float64)
+            unit[k] = 1
+            others = plain if i == 0 else [plain[0], *(torch.zeros_like(k) for k in plain[1:])]
+            column = naive(*others[:i], unit.view_as(arg), *others[i + 1:])
+            torch.testing.assert_close(gradient.flatten()[k], (column * grad).sum(), rtol=1e-10, atol=1e-10)
+
+
+def check_against_reference():
+    """Outputs and gradients in every dtype; run for each instruction set in a process of its own."""
+    torch.manual_seed(0)
+    for shape, kernel_sizes in SIZES:
+        for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 3e-6), (torch.float16, 2e-3),
+                                 (torch.bfloat16, 1e-2)):
+            args = arguments(shape, kernel_sizes, dtype)
+            doubles = [arg.detach().double().requires_grad_() for arg in args]
+            grad = torch.randn(shape[0], 3 * shape[1], *shape[2:], dtype=torch.float64).to(dtype)
+            y, expected = dim_conv(*args), reference.dim_conv(*doubles)
+            grads = torch.autograd.grad(y, args, grad)
+            for a, b in zip((y, *grads), (expected, *torch.autograd.grad(expected, doubles, grad.double()))):
+                assert a.dtype == dtype
+                assert (a.double() - b).abs().max() <= tolerance * b.abs().max().clamp(min=1e-3), (shape, dtype)
+
+
+@needs_binary
+@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
+def test_every_instruction_set(isa):
+    """An instruction set that the machine lacks falls back to the next."""
+    run = subprocess.run([sys.executable, '-c', 'from tests.ops.test_library import *; check_against_reference()'],
+                         env={**os.environ, 'DICENET_MM_ISA': isa, 'OMP_NUM_THREADS': '2'}, cwd=Path(__file__).parents[2],
+                         capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@needs_binary
+@pytest.mark.parametrize('shape,kernel_sizes', [SIZES[1], SIZES[2]])
+def test_same_bits_in_two_runs_and_at_any_number_of_threads(shape, kernel_sizes):
+    args = arguments((3, 70, *shape[2:]), kernel_sizes, torch.float32)
+    grad = torch.randn(3, 210, *shape[2:])
+
+    def run(threads):
+        torch.set_num_threads(threads)
+        y = dim_conv(*args)
+        return y, *torch.autograd.grad(y, args, grad)
+
+    first = run(1)
+    try:
+        others = [run(2), run(3), run(1)]
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other))
+
+
+@needs_binary
+@pytest.mark.parametrize('kernel_sizes', [(4, 5), (2, 7)])
+def test_opcheck(kernel_sizes):
+    args = arguments((2, 3, 4, 5), kernel_sizes)
+    torch.library.opcheck(torch.ops.dicenet_mm.dim_conv, args)
+    plain = [arg.detach() for arg in args]
+    for needed in ([True] * 4, [True, False, False, True], [False, True, True, False]):
+        torch.library.opcheck(torch.ops.dicenet_mm.dim_conv_backward, (torch.randn(2, 9, 4, 5).double(), *plain, needed))
+
+
+@pytest.mark.parametrize('frozen', range(4))
+def test_gradcheck_with_an_argument_that_needs_none(frozen):
+    args = arguments((1, 3, 4, 5), (2, 7))
+    args[frozen].requires_grad_(False)
+    assert gradcheck(dim_conv, args)
+
+
+def test_gradient_of_the_gradient():
+    assert gradgradcheck(dim_conv, arguments((1, 2, 3, 4), (3, 2)))
+
+
+@needs_binary
+def test_compiles_without_a_graph_break():
+    args = arguments((1, 3, 4, 5), (2, 7), torch.float32)
+    torch.testing.assert_close(torch.compile(dim_conv, fullgraph=True, backend='aot_eager')(*args), dim_conv(*args))
+
+
+def test_autocast():
+    args = arguments((1, 3, 4, 5), (4, 5), torch.float32)
+    with torch.autocast('cpu', torch.bfloat16):
+        y = dim_conv(args[0].bfloat16(), *args[1:])
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert all(arg.grad.dtype == torch.float32 for arg in args)
+
+
+@needs_binary
+def test_flops():
+    """Two for each multiply-add: 9 for each output of each branch, at the size of its kernels."""
+    args = arguments((2, 3, 4, 5), (2, 7), torch.float32)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        y = dim_conv(*args)
+    forward = 2 * 9 * 2 * 3 * (4 * 5 + 2 * 5 + 4 * 7)
+    assert counter.get_total_flops() == forward
+    with counter:
+        y.sum().backward()
+    assert counter.get_total_flops() == 2 * forward
+
+
+def test_without_the_binary(tmp_path):
+    """The reference serves, and one warning says how to build."""
+    code = ('import warnings, pathlib\n'
+            'glob = pathlib.Path.glob\n'
+            'pathlib.Path.glob = lambda self, pattern: [] if pattern == "_C.*" else glob(self, pattern)\n'
+            'with warnings.catch_warnings(record=True) as caught:\n'
+            '    warnings.simplefilter("always")\n'
+            '    from dicenet_mm.ops import dim_conv, library\n'
+            'assert not library.LOADED and not library.DEVICES\n'
+            'found = [str(w.message) for w in caught if "dicenet_mm" in str(w.message)]\n'
+            'assert len(found) == 1 and "pip install --no-build-isolation" in found[0], found\n'
+            'import torch\n'
+            'k = torch.rand(4, 3, 3)\n'
+            'assert dim_conv(torch.rand(1, 4, 4, 4), k, k, k).shape == (1, 12, 4, 4)\n')
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
