@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import dicenet_mm  # noqa: F401 (closes the upstream gaps before a test imports anything of OpenMMLab)
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other on a busy machine
 

@@ -12,15 +12,20 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
+def add_overrides(made: argparse.ArgumentParser) -> None:
+    """The option that replaces values of the configuration."""
+    from mmengine.config import DictAction
+    made.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                      help='replace values of the configuration, such as train_cfg.max_epochs=5')
+
+
 def add_config_options(made: argparse.ArgumentParser) -> None:
     """The options of the commands that run a configuration."""
-    from mmengine.config import DictAction
     made.add_argument('config', help='configuration file')
     made.add_argument('--work-dir', help='folder of logs and results (default: work_dirs/NAME OF THE CONFIGURATION)')
     made.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                       help='how several processes were started')
-    made.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                      help='replace values of the configuration, such as train_cfg.max_epochs=5')
+    add_overrides(made)
     made.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 

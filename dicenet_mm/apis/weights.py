@@ -17,7 +17,7 @@ def read_checkpoint(path: str) -> Dict:
     """
     require_file(path, 'checkpoint')
     try:
-        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent')
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f'{path} cannot be read as a checkpoint ({reason}): it may be cut off, or another kind of '

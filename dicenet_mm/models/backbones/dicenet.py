@@ -168,7 +168,16 @@ class DiCENet(BaseModule):
             print_log(f'DiCENet: the checkpoint was built for another input_size; {len(resampled)} sets of height and '
                       f'width kernels were resampled ({", ".join(dict.fromkeys(resampled))}).',
                       logger='current', level=logging.WARNING)
+        self._report_absent_levels(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _report_absent_levels(self, state_dict, prefix) -> None:
+        """Says which levels a checkpoint of a smaller encoder leaves as they are."""
+        names = [name for name in self.levels if name != 'pool']
+        absent = [name for name in names if not any(key.startswith(f'{prefix}{name}.') for key in state_dict)]
+        if absent and absent != names:
+            print_log(f'DiCENet: the checkpoint has no {", ".join(absent)}, which keeps its random initialisation.',
+                      logger='current', level=logging.WARNING)
 
 
 def _halved(sizes: Tuple[int, int]) -> Tuple[int, int]:
