@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import torch
 from matplotlib.font_manager import findfont
+from mmdet.structures.bbox import get_box_tensor
 from mmdet.visualization import DetLocalVisualizer
 from mmdet.visualization.palette import get_palette
 from mmengine.registry import VISUALIZERS
@@ -38,7 +39,7 @@ class DetectionVisualizer(DetLocalVisualizer):
             texts = [f'{text} {score:.2f}' for text, score in zip(texts, instances.scores.tolist())]
         drawn = draw_bounding_boxes(
             torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),
-            _clipped(torch.as_tensor(instances.bboxes) * scale, *image.shape[:2]),
+            _clipped(get_box_tensor(instances.bboxes) * scale, *image.shape[:2]),
             texts,
             colors=colors,
             label_colors=['black' if _is_light(color) else 'white' for color in colors],

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
 from dicenet_mm.visualization import DetectionVisualizer
@@ -41,3 +42,14 @@ def test_boxes_outside_the_image(box):
 def test_the_best_is_on_top():
     picture = draw((640, 640), [[100, 100, 500, 500]] * 2, [0.9, 0.5], [1, 0])
     assert tuple(picture[300, 100]) == (0, 0, 255)
+
+
+def test_truth_and_prediction_side_by_side():
+    visualizer = DetectionVisualizer()
+    visualizer.dataset_meta = dict(classes=('cat', ), palette=[(255, 0, 0)])
+    truth = InstanceData(bboxes=HorizontalBoxes([[10., 10., 60., 60.]]), labels=torch.tensor([0]))
+    found = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), scores=torch.zeros(0))
+    sample = DetDataSample(gt_instances=truth, pred_instances=found)
+    visualizer.add_datasample('', np.full((640, 640, 3), 127, np.uint8), sample)
+    picture = visualizer.get_image()
+    assert picture.shape == (640, 1280, 3) and (picture[:, :640] != 127).any() and (picture[:, 640:] == 127).all()
