@@ -32,6 +32,8 @@ class BuildOps(BuildExtension):
         try:
             super().build_extensions()
         except Exception as error:  # no compiler, too old a one, no ninja, no CUDA toolkit
+            for extension in self.extensions:  # what an earlier build left must not pass for this one's
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             print(f'dicenet_mm: the compiled operators were not built, and plain PyTorch serves instead: {error}')
 
 

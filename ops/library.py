@@ -76,7 +76,56 @@ def _dim_conv_backward_flops(grad, x, depth_weight, height_weight, width_weight,
     return 2 * sum(m for m, need in zip((sum(macs), *macs), needed) if need)
 
 
+def _point_wise_fake(x: Tensor, point: List[Tensor]) -> Tensor:
+    return x.new_empty((x.shape[0], point[1].shape[0], *x.shape[2:]))
+
+
+def _dice_unit_fake(x: Tensor, unit: List[Tensor]) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _dice_block_fake(x: Tensor, point: List[Tensor], unit: List[Tensor]) -> Tensor:
+    return x.new_empty((x.shape[0], x.shape[1] - point[0].shape[1] + point[1].shape[0], *x.shape[2:]))
+
+
+def _strided_dice_block_fake(x: Tensor, left: Tensor, left_point: List[Tensor], unit: List[Tensor],
+                             right_point: List[Tensor]) -> Tensor:
+    channels = left_point[1].shape[0] + right_point[1].shape[0]
+    return x.new_empty((x.shape[0], channels, (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2))
+
+
+def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
+    n, c, h, w = x
+    return 2 * n * c * point[1][0] * h * w
+
+
+def _dice_unit_flops(x, unit, out_shape=None, **kwargs) -> int:
+    n, d, h, w = x
+    local_spatial_gate = (3 + 9) * n * d * h * w + 2 * n * d * unit[5][0]
+    return 2 * (sum(_macs(x, unit[1], unit[2])) + local_spatial_gate)
+
+
+def _dice_block_flops(x, point, unit, out_shape=None, **kwargs) -> int:
+    n, _, h, w = x
+    reduced = (n, point[0][1], h, w)
+    return _point_wise_flops(reduced, point) + _dice_unit_flops((n, point[1][0], h, w), unit)
+
+
+def _strided_dice_block_flops(x, left, left_point, unit, right_point, out_shape=None, **kwargs) -> int:
+    n, c, h, w = x
+    halved = (n, c, (h + 1) // 2, (w + 1) // 2)
+    depth_wise = 2 * 9 * n * c * halved[2] * halved[3]
+    return (depth_wise + _point_wise_flops(halved, left_point) + _dice_unit_flops(halved, unit)
+            + _point_wise_flops(halved, right_point))
+
+
 if LOADED:
+    for _name, _fake, _flops in (('point_wise', _point_wise_fake, _point_wise_flops),
+                                 ('dice_unit', _dice_unit_fake, _dice_unit_flops),
+                                 ('dice_block', _dice_block_fake, _dice_block_flops),
+                                 ('strided_dice_block', _strided_dice_block_fake, _strided_dice_block_flops)):
+        torch.library.register_fake(f'dicenet_mm::{_name}', _fake)
+        register_flop_formula(getattr(torch.ops.dicenet_mm, _name))(_flops)
     torch.library.register_fake('dicenet_mm::dim_conv', _dim_conv_fake)
     torch.library.register_fake('dicenet_mm::dim_conv_backward', _dim_conv_backward_fake)
     torch.library.register_autograd('dicenet_mm::dim_conv', _dim_conv_backward, setup_context=_save_inputs)

@@ -8,4 +8,12 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def(
       "dim_conv_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, "
       "bool[4] needed) -> (Tensor, Tensor, Tensor, Tensor)");
+
+  // Inference, with normalisation folded into the weights, which functional.py packs and describes.
+  m.def("point_wise(Tensor x, Tensor[] point) -> Tensor");
+  m.def("dice_unit(Tensor x, Tensor[] unit) -> Tensor");
+  m.def("dice_block(Tensor x, Tensor[] point, Tensor[] unit) -> Tensor");
+  m.def(
+      "strided_dice_block(Tensor x, Tensor left, Tensor[] left_point, Tensor[] unit, Tensor[] right_point) -> "
+      "Tensor");
 }

@@ -11,6 +11,7 @@
 #endif
 #define DICENET_MM_AVX512
 #include "dim_conv_kernels.h"
+#include "inference_kernels.h"
 
 namespace dicenet_mm {
 
@@ -21,6 +22,11 @@ const Kernels<S>& avx512_kernels() {
 }
 template const Kernels<float>& avx512_kernels();
 template const Kernels<double>& avx512_kernels();
+
+const InferenceKernels& avx512_inference_kernels() {
+  static constexpr InferenceKernels table = all_inference_kernels();
+  return table;
+}
 
 }  // namespace dicenet_mm
 #ifdef __clang__

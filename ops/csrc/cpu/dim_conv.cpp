@@ -21,15 +21,6 @@ Sizes sizes_of(const Tensor& x, const Tensor& height_weight, const Tensor& width
           static_cast<int>(height_weight.size(0)), static_cast<int>(width_weight.size(0))};
 }
 
-// Tiles of an image and channels. Their number does not depend on the threads, so neither does any sum over them.
-struct Tiles {
-  Tiles(int64_t images, int depth, int chunk) : depth(depth), each((depth + chunk - 1) / chunk), count(images * each) {}
-  int64_t image(int64_t i) const { return i / each; }
-  int begin(int64_t i) const { return static_cast<int>(depth * (i % each) / each); }
-  int end(int64_t i) const { return static_cast<int>(depth * (i % each + 1) / each); }
-  int64_t depth, each, count;
-};
-
 template <class S>
 void forward(const Sizes& sizes, const Tensor& x, const Tensor& kd, const Tensor& kh, const Tensor& kw, Tensor& y) {
   const Plan<S> plan(sizes, kd.const_data_ptr<S>(), kh.const_data_ptr<S>(), kw.const_data_ptr<S>(), false);
@@ -40,7 +31,7 @@ void forward(const Sizes& sizes, const Tensor& x, const Tensor& kd, const Tensor
   S* out = y.mutable_data_ptr<S>();
   const int64_t planes = std::max(sizes.row_area(), sizes.column_area());
   at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
-    S* resized = sizes.native() ? nullptr : scratch<S>((2 * chunk + 2) * planes);
+    S* resized = sizes.native() ? nullptr : scratch<S>((2 * chunk + 2) * planes, Purpose::tile);
     S* work = resized + (chunk + 2) * planes;
     for (int64_t i = from; i < to; ++i) {
       const int begin = tiles.begin(i), end = tiles.end(i);
@@ -107,7 +98,7 @@ void backward(const Sizes& sizes, const Tensor& grad, const Tensor& x, const Ten
       if (taps_needed) plan.run.taps_grad(forwards, g + area, g + 2 * area, 3 * area, of_height, of_width);
       return;
     }
-    S* grads = scratch<S>((5 * chunk + 4) * planes);  // resized gradients, resized inputs, work and two results
+    S* grads = scratch<S>((5 * chunk + 4) * planes, Purpose::tile);  // resized gradients, resized inputs, work and two results
     S *resized = grads + (chunk + 2) * planes, *work = resized + (chunk + 2) * planes, *height = work + chunk * planes,
       *width = height + chunk * planes;
     if (x_grad || needed[2])

@@ -59,6 +59,48 @@ struct Kernels {
   void (*resize_columns)(const Band<S>&, const Planes<S>&);
 };
 
+// Where the planes of a branch go: in their order from `first` on, or (half > 0) as ChannelShuffle(2) of the concatenated
+// branches leaves them, `half` being half of all channels.
+struct Target {
+  float* out;
+  int64_t area;
+  int first, half;
+  float* plane(int i) const {
+    const int c = first + i;
+    return out + area * (half == 0 ? c : c < half ? 2 * c : 2 * (c - half) + 1);
+  }
+};
+
+constexpr int kRows = 8;      // output channels that lie together in the weights of a point-wise convolution
+constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
+// Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
+constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
+// Of a channel of the local fusion, in each branch u -> p u + r min(u, m); then the bias and the PReLU's slope - 1.
+constexpr int kLocal = 12;
+
+// What only inference needs, in float.
+struct InferenceKernels {
+  // y (channels, plane): local fusion of the branches of one tile; sums (channels) of y.
+  void (*local_fusion)(const Tile<float>&, const float* local, float* y, float* sums);
+  // The same, the height and width branches given as (channels, plane).
+  void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width, const float* local,
+                               float* y, float* sums);
+  // 3x3 convolution of a plane, PReLU, times the gate.
+  void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial, float gate,
+                  float* y);
+  // out (rows) = matrix (rows, columns) . x
+  void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
+  // Voxels of `in` (planes `area` apart) to a panel (planes, kColumns).
+  void (*pack)(const float* in, int64_t area, int planes, int columns, float* panel);
+  // Output channels [8 begin, 8 end) of a point-wise convolution at the voxels [column, column + columns);
+  // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
+  void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels, int begin,
+                     int end, int64_t column, int columns, const Target&);
+  // Of a plane, 3x3 with stride 2: average, and convolution with PReLU. `work` has 4 (width + 2 kMaxLanes) elements.
+  void (*downsample)(const float* x, int height, int width, const float* spatial, float* work, float* average,
+                     float* convolved);
+};
+
 template <class S>
 const Kernels<S>& portable_kernels();
 template <class S>
@@ -66,8 +108,13 @@ const Kernels<S>& avx2_kernels();
 template <class S>
 const Kernels<S>& avx512_kernels();
 
+const InferenceKernels& portable_inference_kernels();
+const InferenceKernels& avx2_inference_kernels();
+const InferenceKernels& avx512_inference_kernels();
+
 // The best ones that this machine runs.
 template <class S>
 const Kernels<S>& kernels();
+const InferenceKernels& inference_kernels();
 
 }  // namespace dicenet_mm

@@ -7,27 +7,44 @@
 
 namespace dicenet_mm {
 
+namespace {
+
+enum class Isa { portable, avx2, avx512 };
+
+Isa isa() {
+#if defined(__x86_64__)
+  // DICENET_MM_ISA holds the choice back, for tests and comparisons.
+  const char* variable = std::getenv("DICENET_MM_ISA");
+  const std::string most = variable ? variable : "avx512";
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (avx512 && most == "avx512") return Isa::avx512;
+  if (avx2 && most != "portable") return Isa::avx2;
+#endif
+  return Isa::portable;
+}
+
+}  // namespace
+
 template <class S>
 const Kernels<S>& kernels() {
 #if defined(__x86_64__)
-  // DICENET_MM_ISA holds the choice back, for tests and comparisons.
-  static const Kernels<S>& chosen = []() -> const Kernels<S>& {
-    const char* variable = std::getenv("DICENET_MM_ISA");
-    const std::string most = variable ? variable : "avx512";
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (avx512 && most == "avx512") return avx512_kernels<S>();
-    if (avx2 && most != "portable") return avx2_kernels<S>();
-    return portable_kernels<S>();
-  }();
-  return chosen;
-#else
-  return portable_kernels<S>();
+  if (isa() == Isa::avx512) return avx512_kernels<S>();
+  if (isa() == Isa::avx2) return avx2_kernels<S>();
 #endif
+  return portable_kernels<S>();
 }
 template const Kernels<float>& kernels();
 template const Kernels<double>& kernels();
+
+const InferenceKernels& inference_kernels() {
+#if defined(__x86_64__)
+  if (isa() == Isa::avx512) return avx512_inference_kernels();
+  if (isa() == Isa::avx2) return avx2_inference_kernels();
+#endif
+  return portable_inference_kernels();
+}
 
 std::vector<uint32_t> borders(int height, int width, int lanes) {
   const int area = height * width, vectors = (area + lanes - 1) / lanes;
@@ -86,18 +103,25 @@ Resize<S>::Resize(int in, int out, bool transposed) {
 }
 
 template <class S>
-S* scratch(int64_t size) {
-  static thread_local std::unique_ptr<S[]> memory;
-  static thread_local int64_t held = 0;
-  if (held < size) {
-    memory.reset();
-    memory.reset(new S[size]);
-    held = size;
+S* scratch(int64_t size, Purpose purpose) {
+  constexpr size_t line = 64;
+  struct Memory {
+    std::unique_ptr<char[]> bytes;
+    size_t held = 0;
+  };
+  static thread_local Memory memories[static_cast<int>(Purpose::count)];
+  Memory& memory = memories[static_cast<int>(purpose)];
+  const size_t needed = size * sizeof(S) + line;
+  if (memory.held < needed) {
+    memory.bytes.reset();
+    memory.bytes.reset(new char[needed]);
+    memory.held = needed;
   }
-  return memory.get();
+  const auto address = reinterpret_cast<uintptr_t>(memory.bytes.get());
+  return reinterpret_cast<S*>((address + line - 1) / line * line);
 }
-template float* scratch(int64_t);
-template double* scratch(int64_t);
+template float* scratch(int64_t, Purpose);
+template double* scratch(int64_t, Purpose);
 
 namespace {
 

@@ -17,6 +17,15 @@ struct Sizes {
 
 inline int64_t padded(int64_t area) { return (area + kMaxLanes - 1) / kMaxLanes * kMaxLanes; }
 
+// Tiles of an image and channels. Their number does not depend on the threads, so neither does any sum over them.
+struct Tiles {
+  Tiles(int64_t images, int depth, int chunk) : depth(depth), each((depth + chunk - 1) / chunk), count(images * each) {}
+  int64_t image(int64_t i) const { return i / each; }
+  int begin(int64_t i) const { return static_cast<int>(depth * (i % each) / each); }
+  int end(int64_t i) const { return static_cast<int>(depth * (i % each + 1) / each); }
+  int64_t depth, each, count;
+};
+
 // For each vector of a flattened plane and each of the 9 neighbours, the lanes whose neighbour lies in the plane.
 std::vector<uint32_t> borders(int height, int width, int lanes);
 
@@ -33,9 +42,10 @@ class Resize {
   std::vector<S> coefficients_;
 };
 
-// Memory that a thread keeps for its tiles.
+// Memory that a thread keeps, in lines of its cache: one piece for each purpose, valid until asked for again.
+enum class Purpose { image, tile, panel, count };
 template <class S>
-S* scratch(int64_t size);
+S* scratch(int64_t size, Purpose purpose);
 
 // The operator, or the one that takes a gradient of its output back to its input: kernels turned by half a turn, resizing
 // transposed and in reverse order.
@@ -61,6 +71,7 @@ class Plan {
   void resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
   void resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
 
+  const uint32_t* plane_borders() const { return borders_.data(); }
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
 

@@ -1,6 +1,7 @@
 #include "kernels.h"
 
 #include "dim_conv_kernels.h"
+#include "inference_kernels.h"
 
 namespace dicenet_mm {
 
@@ -11,5 +12,10 @@ const Kernels<S>& portable_kernels() {
 }
 template const Kernels<float>& portable_kernels();
 template const Kernels<double>& portable_kernels();
+
+const InferenceKernels& portable_inference_kernels() {
+  static constexpr InferenceKernels table = all_inference_kernels();
+  return table;
+}
 
 }  // namespace dicenet_mm

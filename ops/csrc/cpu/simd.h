@@ -26,6 +26,7 @@ struct Simd<float> {
   INLINE void store(M m, float* p, V v) { _mm512_mask_storeu_ps(p, m, v); }
   INLINE V gather(const float* p, const int32_t* i) { return _mm512_i32gather_ps(_mm512_loadu_si512(i), p, 4); }
   INLINE V min(V a, V b) { return _mm512_min_ps(a, b); }
+  INLINE V keep(M m, V v) { return _mm512_maskz_mov_ps(m, v); }
 };
 
 template <>
@@ -42,7 +43,6 @@ struct Simd<double> {
   INLINE V gather(const double* p, const int32_t* i) {
     return _mm512_i32gather_pd(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(i)), p, 8);
   }
-  INLINE V min(V a, V b) { return _mm512_min_pd(a, b); }
 };
 
 #elif defined(DICENET_MM_AVX2)
@@ -65,6 +65,7 @@ struct Simd<float> {
     return _mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(i)), 4);
   }
   INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
+  INLINE V keep(M m, V v) { return _mm256_and_ps(_mm256_castsi256_ps(m), v); }
 };
 
 template <>
@@ -84,7 +85,6 @@ struct Simd<double> {
   INLINE V gather(const double* p, const int32_t* i) {
     return _mm256_i32gather_pd(p, _mm_loadu_si128(reinterpret_cast<const __m128i*>(i)), 8);
   }
-  INLINE V min(V a, V b) { return _mm256_min_pd(a, b); }
 };
 
 #else
@@ -122,6 +122,11 @@ struct Simd {
     return v;
   }
   INLINE V min(V a, V b) { return a < b ? a : b; }
+  INLINE V keep(M m, V v) {
+    for (int i = 0; i < lanes; ++i)
+      if (!(m >> i & 1)) v[i] = 0;
+    return v;
+  }
 };
 
 #endif

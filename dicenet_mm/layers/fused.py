@@ -1,0 +1,138 @@
+"""Inference forms of the DiCE unit and of the blocks around it, each one operator. :func:`dicenet_mm.fuse` makes them."""
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from dicenet_mm.ops import inference
+
+from .blocks import DiCEBlock, StridedDiCEBlock
+from .dice import DiCEUnit
+
+
+class FusedLayer(nn.Module):
+    """Packed weights as buffers, in named lists; the subclass applies an operator to them."""
+
+    def __init__(self, **packs: Sequence[Tensor]):
+        super().__init__()
+        self._lengths = {name: len(tensors) for name, tensors in packs.items()}
+        for name, tensors in packs.items():
+            for i, tensor in enumerate(tensors):
+                self.register_buffer(f'{name}_{i}', tensor.detach().clone())
+
+    def pack(self, name: str) -> List[Tensor]:
+        return [getattr(self, f'{name}_{i}') for i in range(self._lengths[name])]
+
+
+class FusedPointWise(FusedLayer):
+    """A 1x1 convolution with bias and PReLU, (N, C_in, H, W) -> (N, C_out, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.point_wise(x, self.pack('point'))
+
+
+class FusedDiCEUnit(FusedLayer):
+    """A :class:`DiCEUnit` with as many output as input channels, (N, D, H, W) -> (N, D, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.dice_unit(x, self.pack('unit'))
+
+
+class FusedDiCEBlock(FusedLayer):
+    """A :class:`DiCEBlock`, (N, C_in, H, W) -> (N, C_out, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.dice_block(x, self.pack('point'), self.pack('unit'))
+
+
+class FusedStridedDiCEBlock(FusedLayer):
+    """A :class:`StridedDiCEBlock`, (N, C, H, W) -> (N, 2C, ceil(H / 2), ceil(W / 2))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.strided_dice_block(x, *self.pack('left'), self.pack('left_point'), self.pack('unit'),
+                                            self.pack('right_point'))
+
+
+def fuse_layer(module: nn.Module) -> Optional[nn.Module]:
+    """The fused form of one layer, or None if it has none.
+
+    Fused are units, blocks and 1x1 convolutions in float32 on the CPU whose normalisation is BN (or none) and whose activation is PReLU,
+    ReLU or none.
+    """
+    tensor = next((p for p in module.parameters() if p.is_floating_point()), None)
+    if tensor is None or tensor.device.type != 'cpu' or tensor.dtype != torch.float32:
+        return None
+    packer = _PACKERS.get(type(module))
+    return packer(module) if packer else None
+
+
+def _block(block: DiCEBlock) -> Optional[nn.Module]:
+    point, unit = _point(block.branch[0]), _unit(block.branch[1])
+    return FusedDiCEBlock(point=point, unit=unit) if point and unit else None
+
+
+def _strided_block(block: StridedDiCEBlock) -> Optional[nn.Module]:
+    left, left_point = _folded(block.left[0]), _point(block.left[1])
+    unit, right_point = _unit(block.right[1]), _point(block.right[2])
+    if not (left and left_point and unit and right_point):
+        return None
+    return FusedStridedDiCEBlock(left=[inference.pack_spatial(*left)], left_point=left_point, unit=unit,
+                                 right_point=right_point)
+
+
+def _only_unit(unit: DiCEUnit) -> Optional[nn.Module]:
+    packed = _unit(unit)
+    return FusedDiCEUnit(unit=packed) if packed else None
+
+
+_PACKERS = {DiCEUnit: _only_unit, DiCEBlock: _block, StridedDiCEBlock: _strided_block}
+
+
+def _unit(unit: DiCEUnit) -> Optional[List[Tensor]]:
+    conv, fuse = unit.dim_conv, unit.dim_fuse
+    affine, slope = _affine(unit.norm), _slope(unit.act, 3 * len(conv.depth_weight))
+    local, spatial = _folded(fuse.local), _folded(fuse.spatial)
+    depth_wise = fuse.spatial[0].groups == fuse.spatial[0].in_channels == fuse.spatial[0].out_channels
+    if affine is None or slope is None or not (local and spatial and depth_wise and conv.dilation == 1):
+        return None
+    by_branch = [value.view(-1, 3) for value in (*affine, slope)]
+    return [conv.depth_weight, conv.height_weight, conv.width_weight,
+            inference.pack_local(*by_branch, local[0].view(-1, 3), *local[1:]), inference.pack_spatial(*spatial),
+            fuse.gate[1].weight.flatten(1), fuse.gate[3].weight.flatten(1)]
+
+
+def _point(layers: nn.Sequential) -> Optional[List[Tensor]]:
+    folded = _folded(layers)
+    return inference.pack_point(*folded) if folded else None
+
+
+def _folded(layers: nn.Sequential) -> Optional[Tuple[Tensor, Tensor, Tensor]]:
+    """Weight, bias and slope of a convolution, a batch normalisation and an activation."""
+    conv, norm, act = layers
+    slope = _slope(act, conv.out_channels)
+    if not isinstance(norm, _BatchNorm) or slope is None:
+        return None
+    weight, bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
+                                        norm.weight, norm.bias)
+    return weight, bias, slope
+
+
+def _affine(norm: nn.Module) -> Optional[Tuple[Tensor, Tensor]]:
+    """Scale and shift of a normalisation by running statistics."""
+    if not isinstance(norm, _BatchNorm) or norm.running_var is None:
+        return None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.affine:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale
+    return scale, shift + norm.bias if norm.affine else shift
+
+
+def _slope(act: nn.Module, channels: int) -> Optional[Tensor]:
+    """The activation as PReLU's slope of each channel."""
+    if isinstance(act, nn.PReLU):
+        return act.weight.detach().expand(channels)
+    constant = {nn.ReLU: 0., nn.Identity: 1.}.get(type(act))
+    return None if constant is None else torch.full((channels,), constant)

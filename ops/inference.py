@@ -1,0 +1,120 @@
+"""Operators of inference, whose weights have normalisation folded in and are packed for the kernels.
+
+A *point-wise convolution* is two tensors: its weights in tiles of 8 output channels (tiles, C_in, 8), and
+(C_out, 2) with the bias and the PReLU's slope less one of each channel.
+
+A *DiCE unit* is seven: the kernels of :func:`dicenet_mm.ops.dim_conv`, ``local`` (D, 12), ``spatial`` (D, 12), and the gate's two
+matrices (hidden, D) and (D, hidden). A row of ``local`` holds p, r, m of the three branches, each of which adds
+``p u + r min(u, m)`` to the fused response, then the bias and the slope less one. A row of ``spatial`` holds nine taps,
+the bias and the slope less one. Unused entries are zero.
+
+Each operator takes and returns fresh float tensors. On a CPU with the compiled operators it is one call of them;
+elsewhere, and where gradients are wanted, PyTorch's own operators serve with the same weights.
+"""
+from typing import List, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import library
+from .functional import dim_conv
+
+ROWS = 8  # of a tile of point-wise weights
+
+
+def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> List[Tensor]:
+    """Pack a 1x1 convolution (C_out, C_in, 1, 1) with bias and PReLU slope, both (C_out,)."""
+    channels = weight.shape[0]
+    rows = F.pad(weight.flatten(1), (0, 0, 0, -channels % ROWS))
+    return [rows.unflatten(0, (-1, ROWS)).transpose(1, 2).contiguous(), torch.stack((bias, slope - 1), dim=1)]
+
+
+def pack_spatial(weight: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
+    """Pack a depth-wise 3x3 convolution (D, 1, 3, 3) with bias and PReLU slope, both (D,)."""
+    return F.pad(torch.cat((weight.flatten(1), bias[:, None], slope[:, None] - 1), dim=1), (0, 1))
+
+
+def pack_local(scale: Tensor, shift: Tensor, slope: Tensor, weight: Tensor, bias: Tensor,
+               local_slope: Tensor) -> Tensor:
+    """Pack what follows dim_conv: ``y = PReLU(sum over the branches of weight * PReLU(scale u + shift) + bias)``.
+
+    Args:
+        scale: (D, 3), of the normalisation.
+        shift: (D, 3), of the normalisation.
+        slope: (D, 3), of the PReLU after it.
+        weight: (D, 3), of the local fusion.
+        bias: (D,), of the local fusion.
+        local_slope: (D,), of the PReLU after it.
+    """
+    # PReLU(v) = v + (a - 1) min(v, 0), and with the knee k = -t / s, min(s u + t, 0) is s min(u, k) + t for s > 0 and
+    # s u - s min(u, k) for s < 0. Where there is no scale to speak of, the branch is a constant.
+    scale, shift, slope, weight = (value.double() for value in (scale, shift, slope, weight))
+    dead = scale.abs() < 1e-20
+    down = scale < 0
+    p = (weight * scale * torch.where(down, slope, 1)).masked_fill(dead, 0)
+    r = (weight * scale.abs() * (slope - 1)).masked_fill(dead, 0)
+    knee = -shift / scale.masked_fill(dead, 1)
+    constant = weight * shift * torch.where(torch.where(dead, shift > 0, down), 1, slope)
+    terms = torch.stack((p, r, knee), dim=2).flatten(1)
+    return torch.cat((terms, (bias + constant.sum(1))[:, None], local_slope[:, None] - 1, terms[:, :1] * 0), dim=1).float()
+
+
+def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
+    """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
+    if _compiled(x):
+        return torch.ops.dicenet_mm.point_wise(x, point)
+    weight, affine = point
+    weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)]
+    return _prelu(F.conv2d(x, weight[..., None, None], affine[:, 0]), affine[:, 1])
+
+
+def dice_unit(x: Tensor, unit: Sequence[Tensor]) -> Tensor:
+    """The DiCE unit: (N, D, H, W) -> (N, D, H, W), at any height and width."""
+    if _compiled(x):
+        return torch.ops.dicenet_mm.dice_unit(x, unit)
+    depth_weight, height_weight, width_weight, local, spatial, squeeze, excite = unit
+    branches = dim_conv(x, depth_weight, height_weight, width_weight).unflatten(1, (-1, 3))
+    p, r, knee = local[:, :9].unflatten(1, (3, 3))[..., None, None].unbind(2)
+    y = (p * branches + r * torch.minimum(branches, knee)).sum(2) + local[:, 9, None, None]
+    y = _prelu(y, local[:, 10])
+    gate = torch.sigmoid(F.linear(F.relu(F.linear(y.mean((2, 3)), squeeze)), excite))
+    return depth_wise(y, spatial) * gate[..., None, None]
+
+
+def depth_wise(x: Tensor, spatial: Tensor, stride: int = 1) -> Tensor:
+    """Depth-wise 3x3 convolution, bias and PReLU: (N, D, H, W) -> (N, D, ceil(H / stride), ceil(W / stride))."""
+    weight = spatial[:, :9].unflatten(1, (1, 3, 3))
+    return _prelu(F.conv2d(x, weight, spatial[:, 9], stride, padding=1, groups=len(spatial)), spatial[:, 10])
+
+
+def dice_block(x: Tensor, point: Sequence[Tensor], unit: Sequence[Tensor]) -> Tensor:
+    """Stride 1: the last channels of (N, C_in, H, W) take ``point`` and ``unit``, the others pass; shuffle."""
+    if _compiled(x):
+        return torch.ops.dicenet_mm.dice_block(x, point, unit)
+    planes = point[0].shape[1]
+    y = dice_unit(point_wise(x[:, -planes:], point), unit)
+    return F.channel_shuffle(torch.cat((x[:, :-planes], y), dim=1), 2)
+
+
+def strided_dice_block(x: Tensor, left: Tensor, left_point: Sequence[Tensor], unit: Sequence[Tensor],
+                       right_point: Sequence[Tensor]) -> Tensor:
+    """Stride 2: (N, C, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2)).
+
+    Left a depth-wise convolution (``left``, packed as ``spatial``) and ``left_point``, right the average of 3x3,
+    ``unit`` and ``right_point``; shuffle.
+    """
+    if _compiled(x):
+        return torch.ops.dicenet_mm.strided_dice_block(x, left, left_point, unit, right_point)
+    right = dice_unit(F.avg_pool2d(x, 3, stride=2, padding=1), unit)
+    both = point_wise(depth_wise(x, left, 2), left_point), point_wise(right, right_point)
+    return F.channel_shuffle(torch.cat(both, dim=1), 2)
+
+
+def _compiled(x: Tensor) -> bool:
+    return (library.LOADED and x.device.type == 'cpu' and x.dtype == torch.float32
+            and not torch.is_autocast_enabled('cpu') and not (torch.is_grad_enabled() and x.requires_grad))
+
+
+def _prelu(x: Tensor, slope_minus_one: Tensor) -> Tensor:
+    return F.prelu(x, slope_minus_one + 1)
