@@ -1,5 +1,4 @@
 """Complexity of a configured model, counted as the paper counts."""
-from typing import Dict, Tuple
 
 import torch
 from mmengine.config import Config
@@ -9,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dicenet_mm.errors import UserError
 
 
-def image_shape(cfg: Config) -> Tuple[int, int]:
+def image_shape(cfg: Config) -> tuple[int, int]:
     """(height, width) in px that the test pipeline makes of an image.
 
     Raises:
@@ -22,7 +21,7 @@ def image_shape(cfg: Config) -> Tuple[int, int]:
     raise UserError('the test pipeline resizes to no fixed size: give --shape H W')
 
 
-def complexity(cfg: Config, shape: Tuple[int, int]) -> Dict[str, Dict[str, int]]:
+def complexity(cfg: Config, shape: tuple[int, int]) -> dict[str, dict[str, int]]:
     """Multiply-adds and parameters of a model and its parts, for one image.
 
     Args:
@@ -43,7 +42,7 @@ def complexity(cfg: Config, shape: Tuple[int, int]) -> Dict[str, Dict[str, int]]
     return {**parts, 'total': dict(macs=counter.get_total_flops() // 2, parameters=_parameters(model))}
 
 
-def _below(flops: Dict[str, int], part: str) -> int:
+def _below(flops: dict[str, int], part: str) -> int:
     """Operations of a part: its own entry, or the topmost below it where its forward() was called directly."""
     inside = [name for name in flops if f'{name}.'.startswith(f'{part}.')]
     topmost = [name for name in inside if not any(name.startswith(f'{other}.') for other in inside)]

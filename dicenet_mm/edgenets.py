@@ -1,6 +1,5 @@
 """The authors' checkpoints (EdgeNets) in this toolkit's parameter names."""
 import re
-from typing import Dict, Tuple
 
 from torch import Tensor
 
@@ -26,7 +25,7 @@ _NAMES = [(re.compile(pattern), name) for pattern, name in (
 )]
 
 
-def convert_dicenet(state_dict: Dict[str, Tensor]) -> Tuple[Dict[str, Tensor], Dict]:
+def convert_dicenet(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
     """Convert the encoder of a segmentation or ImageNet checkpoint.
 
     Args:
@@ -54,7 +53,7 @@ def convert_dicenet(state_dict: Dict[str, Tensor]) -> Tuple[Dict[str, Tensor], D
 
 
 def _reordered(name: str, value: Tensor) -> Tensor:
-    """The differences in layout: kernels without a channel axis, the width kernel's axes swapped, 3D channels interleaved."""
+    """Kernels without a channel axis, the width kernel's axes swapped, 3D channels interleaved."""
     if '.dim_conv.' in name:
         value = value[:, 0]
         return value.transpose(1, 2).contiguous() if name.endswith('width_weight') else value
@@ -63,7 +62,7 @@ def _reordered(name: str, value: Tensor) -> Tensor:
     return value
 
 
-def _recognise(weights: Dict[str, Tensor]) -> Dict:
+def _recognise(weights: dict[str, Tensor]) -> dict:
     stem = weights['backbone.stem.0.weight'].shape[0]
     # the first stride-1 block lets as many channels pass as the stem has; the others are its unit's
     stage1 = stem + weights['backbone.stage1.1.branch.1.dim_conv.depth_weight'].shape[0]

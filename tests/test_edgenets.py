@@ -33,7 +33,8 @@ def test_encoder(authors):
             for key, value in unit_state(state, f'base_net.{level}.{index}.{branch}.1.').items():
                 assert torch.equal(mine[key], value), key
     assert torch.equal(model.stem[0].weight, state['base_net.level1.cbr.0.weight'])
-    assert torch.equal(model.stage2[0].left[1][1].running_var, state['base_net.level4.0.left_layer.1.cbr.1.running_var'])
+    assert torch.equal(model.stage2[0].left[1][1].running_var,
+                       state['base_net.level4.0.left_layer.1.cbr.1.running_var'])
     assert torch.equal(model.stage1[2].branch[0][2].weight, state['base_net.level3.2.layer_right.0.cbr.2.weight'])
     assert all(out.isfinite().all() for out in model(torch.rand(1, 3, 100, 130)))
 
@@ -51,7 +52,8 @@ def imagenet_state(model):
                              ('.branch.0.', '.layer_right.0.cbr.'), ('.branch.1.', '.layer_right.1.'),
                              ('dim_conv.depth_weight', 'conv_channel.weight'),
                              ('dim_conv.height_weight', 'conv_height.weight'),
-                             ('dim_conv.width_weight', 'conv_width.weight'), ('dim_fuse.local.', 'weight_avg_layer.cbr.'),
+                             ('dim_conv.width_weight', 'conv_width.weight'),
+                             ('dim_fuse.local.', 'weight_avg_layer.cbr.'),
                              ('dim_fuse.spatial.', 'proj_layer.cbr.'), ('dim_fuse.gate.', 'linear_comb_layer.')):
             key = key.replace(mine, theirs)
         if 'conv_' in key and value.dim() == 3:

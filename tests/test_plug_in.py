@@ -19,7 +19,8 @@ def upstream(package, name, **changes):
                              + ''.join(f'{key} = {value!r}\n' for key, value in changes.items()), '.py')
 
 
-@pytest.mark.parametrize('name', ['retinanet/retinanet_r50_fpn_1x_coco.py', 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'])
+@pytest.mark.parametrize('name', ['retinanet/retinanet_r50_fpn_1x_coco.py',
+                                  'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'])
 def test_mmdet_trains(name):
     cfg = upstream('mmdet', name, model=dict(backbone=dict(BACKBONE, out_indices=(1, 2, 3, 4)),
                                              neck=dict(in_channels=[8, 16, 32, 64])))

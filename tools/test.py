@@ -13,7 +13,7 @@ def parse_args():
                       help='metrics, such as mAP (default: the evaluator of the configuration)')
     made.add_argument('--out', metavar='FILE.json', help='write the predictions')
     made.add_argument('--show-dir', metavar='DIR', help='draw every image with truth and prediction side by side')
-    made.add_argument('--tta', action='store_true', help='average over the test-time augmentations of the configuration')
+    made.add_argument('--tta', action='store_true', help='average over the configuration\'s test-time augmentations')
     made.add_argument('--fuse', action='store_true', help='test the inference form of the model')
     return made.parse_args()
 

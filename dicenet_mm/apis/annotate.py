@@ -1,8 +1,8 @@
 """Predictions and pictures for many files."""
 import warnings
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
 
 import cv2
 import mmcv
@@ -16,7 +16,7 @@ from .inputs import VIDEOS
 
 
 def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score_thr: float = 0.3,
-             batch_size: int = 1) -> List[Dict]:
+             batch_size: int = 1) -> list[dict]:
     """Predict on images and videos, and save each with its predictions drawn into it.
 
     Args:
@@ -37,7 +37,7 @@ def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score
     names = _output_names(files)
     predictions = []
 
-    def predict(frames: Iterator[Tuple[Dict, np.ndarray]]) -> Iterator[Tuple[Dict, np.ndarray]]:
+    def predict(frames: Iterator[tuple[dict, np.ndarray]]) -> Iterator[tuple[dict, np.ndarray]]:
         """Pictures, in batches, as their predictions are noted."""
         while batch := list(islice(frames, batch_size)):
             samples = inferencer.predict([image for _, image in batch])
@@ -68,7 +68,7 @@ def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score
     return predictions
 
 
-def _read_images(files: Sequence[Path]) -> Iterator[Tuple[Dict, np.ndarray]]:
+def _read_images(files: Sequence[Path]) -> Iterator[tuple[dict, np.ndarray]]:
     for file in files:
         image = mmcv.imread(str(file))
         if image is None:
@@ -77,7 +77,7 @@ def _read_images(files: Sequence[Path]) -> Iterator[Tuple[Dict, np.ndarray]]:
             yield dict(input=str(file)), image
 
 
-def _read_frames(video: Path, reader: cv2.VideoCapture) -> Iterator[Tuple[Dict, np.ndarray]]:
+def _read_frames(video: Path, reader: cv2.VideoCapture) -> Iterator[tuple[dict, np.ndarray]]:
     for index in count():
         more, image = reader.read()
         if not more:
@@ -85,7 +85,7 @@ def _read_frames(video: Path, reader: cv2.VideoCapture) -> Iterator[Tuple[Dict, 
         yield dict(input=str(video), frame=index), image
 
 
-def _output_names(files: Sequence[Path]) -> Dict[Path, str]:
+def _output_names(files: Sequence[Path]) -> dict[Path, str]:
     """A name for each file's result: its own, numbered where two files of different folders share it."""
     names, taken = {}, set()
     for file in files:

@@ -1,14 +1,14 @@
 """Reading a configuration and changing it the way the tools' options ask for."""
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Dict, Optional, Sequence
 
 from mmengine.config import Config
 
 from dicenet_mm.errors import UserError
 
 
-def load_config(path: str, options: Optional[Dict] = None, work_dir: Optional[str] = None) -> Config:
+def load_config(path: str, options: dict | None = None, work_dir: str | None = None) -> Config:
     """Read a configuration.
 
     Args:

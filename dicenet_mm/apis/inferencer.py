@@ -1,5 +1,5 @@
 """Prediction on images in memory, for any task."""
-from typing import Dict, List, Optional, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class Inferencer:
         {'label': 'car', 'score': 0.9312, 'bbox': [12.1, 80.3, 140.9, 160.0]}
     """
 
-    def __init__(self, weights: str, config: Optional[str] = None, device: Optional[str] = None, fused: bool = True):
+    def __init__(self, weights: str, config: str | None = None, device: str | None = None, fused: bool = True):
         checkpoint = read_checkpoint(weights)
         meta = checkpoint.get('meta', {})
         if config:
@@ -60,13 +60,13 @@ class Inferencer:
         self.visualizer.dataset_meta = self.dataset_meta
 
     @torch.inference_mode()
-    def predict(self, images: Sequence[np.ndarray]) -> List[BaseDataElement]:
+    def predict(self, images: Sequence[np.ndarray]) -> list[BaseDataElement]:
         """Predict on a batch of images, each (H, W, 3) uint8 in BGR; boxes and masks are in their own pixels."""
         data = [self.pipeline(dict(img=image, img_path='', img_id=index, img_shape=image.shape[:2],
                                    ori_shape=image.shape[:2])) for index, image in enumerate(images)]
         return self.model.test_step(pseudo_collate(data))
 
-    def plain(self, sample: BaseDataElement, score_thr: float = 0.) -> Dict:
+    def plain(self, sample: BaseDataElement, score_thr: float = 0.) -> dict:
         """A prediction as numbers and text (see :func:`dicenet_mm.evaluation.to_plain`)."""
         return to_plain(sample.to_dict(), self.dataset_meta['classes'], score_thr)
 

@@ -1,7 +1,7 @@
 """Images and videos from what a person types: files, folders and patterns."""
+from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
-from typing import List, Sequence
 
 from dicenet_mm.errors import UserError
 
@@ -9,7 +9,7 @@ IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.p
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
 
 
-def expand_inputs(inputs: Sequence[str]) -> List[Path]:
+def expand_inputs(inputs: Sequence[str]) -> list[Path]:
     """The image and video files meant by a list of files, folders (all that is in them) and patterns, in order.
 
     Raises:

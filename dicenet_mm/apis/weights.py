@@ -1,5 +1,4 @@
 """Weights from checkpoints, loaded whole or refused."""
-from typing import Dict
 
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -9,7 +8,7 @@ from dicenet_mm.errors import UserError
 from .config import require_file
 
 
-def read_checkpoint(path: str) -> Dict:
+def read_checkpoint(path: str) -> dict:
     """Read a checkpoint onto the CPU; nothing but tensors and plain data is ever unpickled.
 
     Raises:
@@ -27,7 +26,7 @@ def read_checkpoint(path: str) -> Dict:
     return checkpoint
 
 
-def load_weights(model: nn.Module, checkpoint: Dict, path: str) -> None:
+def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
     """Load every weight of a model.
 
     Args:

@@ -1,8 +1,9 @@
 """Learning rates of the paper's recipes, as factors of the base rate that are constant within an epoch.
 
-Both multiply the current rate of each group by the factor's change, so that they chain with a warm-up, keep the ratio between groups, and resume.
+Both multiply the current rate of each group by the factor's change, so that they chain with a warm-up, keep the
+ratio between groups, and resume.
 """
-from typing import List, Sequence
+from collections.abc import Sequence
 
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
@@ -19,7 +20,7 @@ class _FactorLR(LRSchedulerMixin, _ParamScheduler):
         """The rate at an epoch, counted from ``begin``, as a multiple of the base rate."""
         raise NotImplementedError
 
-    def _get_value(self) -> List[float]:
+    def _get_value(self) -> list[float]:
         change = self.factor(self.last_step)
         if self.last_step > 0:
             change /= self.factor(self.last_step - 1)

@@ -1,5 +1,4 @@
 """PASCAL VOC average precision."""
-from typing import Dict, List
 
 from mmdet.evaluation import VOCMetric, eval_map
 from mmengine.logging import MMLogger
@@ -20,7 +19,7 @@ class PascalVOCMetric(VOCMetric):
     def __init__(self, **kwargs):
         super().__init__(iou_thrs=0.5, metric='mAP', **kwargs)
 
-    def compute_metrics(self, results: List) -> Dict[str, float]:
+    def compute_metrics(self, results: list) -> dict[str, float]:
         """``{'mAP': mean, 'AP/<class>': AP of each class that occurs}``."""
         annotations, detections = zip(*results)
         classes = self.dataset_meta['classes']

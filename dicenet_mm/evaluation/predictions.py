@@ -1,13 +1,13 @@
 """Predictions as plain data, for JSON."""
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Sequence
 
 import mmengine
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 
-def to_plain(sample: Dict, classes: Sequence[str], score_thr: float = 0.) -> Dict:
+def to_plain(sample: dict, classes: Sequence[str], score_thr: float = 0.) -> dict:
     """What a model found in one image, as numbers and text.
 
     Args:
@@ -42,12 +42,12 @@ class PredictionDump(BaseMetric):
         self.out_file = Path(out_file)
         self.out_file.parent.mkdir(parents=True, exist_ok=True)
 
-    def process(self, data_batch, data_samples: Sequence[Dict]) -> None:
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             height, width = sample['ori_shape']
             self.results.append(dict(image=sample['img_path'], width=width, height=height,
                                      **to_plain(sample, self.dataset_meta['classes'])))
 
-    def compute_metrics(self, results: List[Dict]) -> Dict[str, int]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, int]:
         mmengine.dump(results, str(self.out_file), indent=1)
         return dict(images=len(results))

@@ -1,5 +1,5 @@
 """Boxes and labels that stay legible at any image size."""
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -20,8 +20,8 @@ MIN_SIDE = 640
 class DetectionVisualizer(DetLocalVisualizer):
     """mmdet's visualizer with lines and letters sized by the picture, and small pictures enlarged."""
 
-    def _draw_instances(self, image: np.ndarray, instances: InstanceData, classes: Optional[Sequence[str]],
-                        palette: Optional[List[Tuple[int, int, int]]]) -> np.ndarray:
+    def _draw_instances(self, image: np.ndarray, instances: InstanceData, classes: Sequence[str] | None,
+                        palette: list[tuple[int, int, int]] | None) -> np.ndarray:
         height, width = image.shape[:2]
         scale = max(1., MIN_SIDE / max(height, width))
         if scale > 1:
@@ -57,6 +57,6 @@ def _clipped(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return corners.sort(dim=1).values.flatten(1)
 
 
-def _is_light(color: Tuple[int, int, int]) -> bool:
+def _is_light(color: tuple[int, int, int]) -> bool:
     """Whether black letters read better than white ones on a colour (Rec. 601 luma)."""
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140

@@ -57,7 +57,7 @@ def test_chains_with_a_warm_up():
     hybrid = HybridLR(optim, end=100)
     warm_up = LinearLR(optim, start_factor=0.1, by_epoch=False, begin=0, end=10)
     seen = []
-    for epoch in range(4):
+    for _ in range(4):
         for _ in range(4):
             seen.append(optim.param_groups[0]['lr'])
             optim.step()

@@ -75,7 +75,7 @@ def test_too_few_channels():
 
 
 def test_block_halves_and_growth():
-    """The first block of a stage at s=0.75 maps 48 -> 86: 24 pass through and 24 become 62, even and odd interleaved."""
+    """The first block at s=0.75 maps 48 -> 86: 24 pass through, 24 become 62, even and odd interleaved."""
     block = DiCEBlock(48, 86, (7, 7)).eval()
     assert block.branch[0][0].weight.shape == (62, 24, 1, 1)
     x = torch.rand(1, 48, 7, 7)

@@ -1,6 +1,7 @@
 """Count multiply-adds and parameters as the paper does.
 
-Multiply-adds of convolutions and fully connected layers for one image; pooling, normalisation, activations and resizing count nothing.
+Multiply-adds of convolutions and fully connected layers for one image; pooling, normalisation, activations and
+resizing count nothing.
 
     python tools/analysis/get_flops.py configs/ssd_dicenet_300_coco.py
     python tools/analysis/get_flops.py configs/ssd_dicenet_300_coco.py --shape 512 512 --json

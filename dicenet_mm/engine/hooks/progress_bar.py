@@ -10,7 +10,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Shows epoch, iterations, time left, loss and rate in one line below the log; nothing where there is no terminal."""
+    """Shows epoch, iterations, time left, loss and rate in a line below the log, on a terminal only."""
 
     priority = 'VERY_LOW'
 

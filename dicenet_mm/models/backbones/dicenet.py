@@ -3,7 +3,7 @@
 Mehta, Hajishirzi, Rastegari: "DiCENet: Dimension-wise Convolutions for Efficient Networks".
 """
 import logging
-from typing import Dict, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.logging import print_log
@@ -59,8 +59,8 @@ class DiCENet(BaseModule):
         out_indices: Levels to return, ascending (see the table above).
         frozen_stages: -1: none; 0: the stem does not train; i: nor do stages 1 to i.
         norm_eval: Whether normalisation layers keep their running statistics in training.
-        norm_cfg: Normalisation, as mmcv builds it.
-        act_cfg: Activation, as mmcv builds it. PReLU has a slope for each channel.
+        norm_cfg: Normalisation, as mmcv builds it; ``dict(type='BN')`` by default.
+        act_cfg: Activation, as mmcv builds it; ``dict(type='PReLU')`` by default, with a slope for each channel.
         with_cp: Whether to recompute each block in the backward pass to save memory. As with every batch
             normalisation under recomputation, the running statistics then take each batch in twice.
         init_cfg: Initialisation, ``dict(type='Pretrained', checkpoint=...)`` for example. By default convolutions
@@ -77,15 +77,15 @@ class DiCENet(BaseModule):
 
     def __init__(self,
                  widen_factor: float = 1.0,
-                 input_size: Union[int, Tuple[int, int]] = 224,
+                 input_size: int | tuple[int, int] = 224,
                  in_channels: int = 3,
                  out_indices: Sequence[int] = (2, 3, 4),
                  frozen_stages: int = -1,
                  norm_eval: bool = False,
-                 norm_cfg: Dict = dict(type='BN'),
-                 act_cfg: Dict = dict(type='PReLU'),
+                 norm_cfg: dict | None = None,
+                 act_cfg: dict | None = None,
                  with_cp: bool = False,
-                 init_cfg: Optional[Dict] = None):
+                 init_cfg: dict | None = None):
         if widen_factor not in WIDTHS:
             raise ValueError(f'widen_factor must be one of {", ".join(map(str, WIDTHS))}, got {widen_factor}')
         out_indices = tuple(out_indices)
@@ -103,6 +103,9 @@ class DiCENet(BaseModule):
         stem_channels, *stage_channels = WIDTHS[widen_factor]
         #: Channels of each output, in the order of ``out_indices``.
         self.out_channels = tuple((stem_channels, stem_channels, *stage_channels)[i] for i in out_indices)
+
+        norm_cfg = norm_cfg or dict(type='BN')
+        act_cfg = act_cfg or dict(type='PReLU')
 
         def norm_layer(channels: int) -> nn.Module:
             return build_norm_layer(norm_cfg, channels)[1]
@@ -128,7 +131,7 @@ class DiCENet(BaseModule):
             self.add_module(name, nn.Sequential(*blocks))
         self.train()  # freezes what is to be frozen before an optimizer collects the parameters
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, in_channels, H, W) -> a map (N, C, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
         outs = []
         for index, name in enumerate(self.levels):
@@ -180,7 +183,7 @@ class DiCENet(BaseModule):
                       logger='current', level=logging.WARNING)
 
 
-def _halved(sizes: Tuple[int, int]) -> Tuple[int, int]:
+def _halved(sizes: tuple[int, int]) -> tuple[int, int]:
     """The size of a map after a 3x3 layer of stride 2 and padding 1."""
     return (sizes[0] + 1) // 2, (sizes[1] + 1) // 2
 

@@ -1,5 +1,5 @@
 """DiCENet-SSD (Section 5.2, Table VI)."""
-from typing import Dict, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmdet.models import SingleStageDetector
@@ -22,7 +22,7 @@ class SSD(SingleStageDetector):
         **kwargs: As for mmdet's ``SingleStageDetector``.
     """
 
-    def __init__(self, backbone: Dict, neck: Dict, bbox_head: Dict, norm_eval: bool = False, **kwargs):
+    def __init__(self, backbone: dict, neck: dict, bbox_head: dict, norm_eval: bool = False, **kwargs):
         with torch.device('meta'):
             in_channels = MODELS.build(backbone).out_channels
         out_channels = (*in_channels, *neck['out_channels'])
@@ -38,14 +38,14 @@ class SSD(SingleStageDetector):
                     module.eval()
         return self
 
-    def loss(self, batch_inputs: Tensor, batch_data_samples: Sequence) -> Dict:
+    def loss(self, batch_inputs: Tensor, batch_data_samples: Sequence) -> dict:
         """See mmdet's ``SingleStageDetector``.
 
         Raises:
             ValueError: If a batch of one image comes where batch normalisation trains: its last map is one pixel.
         """
         if len(batch_inputs) == 1 and not self.norm_eval:
-            raise ValueError('SSD cannot train on a batch of one image, since its last feature map is a single pixel and '
-                             'batch normalisation needs two: set train_dataloader.batch_size to 2 or more, and '
+            raise ValueError('SSD cannot train on a batch of one image: its last feature map is a single pixel, and '
+                             'batch normalisation needs two. Set train_dataloader.batch_size to 2 or more and '
                              'train_dataloader.drop_last=True, or model.norm_eval=True')
         return super().loss(batch_inputs, batch_data_samples)

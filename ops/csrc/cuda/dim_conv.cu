@@ -21,8 +21,8 @@ namespace {
 
 using at::Tensor;
 
-// The current stream of a tensor's card, as dim_conv.cuh asks for it. Scratch memory may be freed once everything is
-// launched: the allocator hands it on in the stream's order.
+// The current stream of a tensor's card, as dim_conv.cuh asks for it. Scratch memory may be freed once
+// everything is launched: the allocator hands it on in the stream's order.
 class StreamDevice {
  public:
   explicit StreamDevice(const Tensor& x)
@@ -33,7 +33,8 @@ class StreamDevice {
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), long long blocks, int threads, size_t shared_bytes,
               Arguments... arguments) {
-    TORCH_CHECK(blocks <= std::numeric_limits<int>::max(), "dim_conv: x is too large for one launch; split its batch");
+    TORCH_CHECK(blocks <= std::numeric_limits<int>::max(),
+                "dim_conv: x is too large for one launch; split its batch");
     kernel<<<static_cast<unsigned>(blocks), threads, shared_bytes, stream_>>>(arguments...);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   }
@@ -57,12 +58,14 @@ void check_device(const Tensor& x, const char* name, const Tensor& tensor) {
               tensor.device());
 }
 
-void check(const Tensor& x, const Tensor& depth_weight, const Tensor& height_weight, const Tensor& width_weight) {
+void check(const Tensor& x, const Tensor& depth_weight, const Tensor& height_weight,
+           const Tensor& width_weight) {
   check_device(x, "depth_weight", depth_weight);
   check_device(x, "height_weight", height_weight);
   check_device(x, "width_weight", width_weight);
   TORCH_CHECK(fits(x.size(2), height_weight.size(0)), "height_weight has ", height_weight.size(0),
-              " kernels, too many for an x of ", x.size(2), " rows on CUDA: one row may share at most ", kMaxThreads);
+              " kernels, too many for an x of ", x.size(2), " rows on CUDA: one row may share at most ",
+              kMaxThreads);
   TORCH_CHECK(fits(x.size(3), width_weight.size(0)), "width_weight has ", width_weight.size(0),
               " kernels, too many for an x of ", x.size(3), " columns on CUDA: one column may share at most ",
               kMaxThreads);
@@ -82,15 +85,18 @@ Tensor dim_conv(const Tensor& x, const Tensor& depth_weight, const Tensor& heigh
                kw = width_weight.contiguous();
   StreamDevice device(x);
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, x.scalar_type(), "dim_conv", [&] {
-    forward(device, input.const_data_ptr<scalar_t>(), kd.const_data_ptr<scalar_t>(), kh.const_data_ptr<scalar_t>(),
-            kw.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), shape_of(x), kh.size(0), kw.size(0));
+    forward(device, input.const_data_ptr<scalar_t>(), kd.const_data_ptr<scalar_t>(),
+            kh.const_data_ptr<scalar_t>(), kw.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(),
+            shape_of(x), kh.size(0), kw.size(0));
   });
   return y;
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad, const Tensor& x,
-                                                             const Tensor& depth_weight, const Tensor& height_weight,
-                                                             const Tensor& width_weight, std::array<bool, 4> needed) {
+                                                             const Tensor& depth_weight,
+                                                             const Tensor& height_weight,
+                                                             const Tensor& width_weight,
+                                                             std::array<bool, 4> needed) {
   check_device(x, "grad", grad);
   check(x, depth_weight, height_weight, width_weight);
   const bool nothing = x.numel() == 0;

@@ -1,11 +1,13 @@
 // Dimension-wise convolution on CUDA: the kernels and the plan of their launches.
 //
-// Nothing of torch and no inline assembly stands here, so that the tests run this very file on a host that has no card.
-// Whoever includes it provides a Device (see forward() below), which launches kernels and lends scratch memory.
+// Nothing of torch and no inline assembly stands here, so that the tests run this very file on a host that
+// has no card. Whoever includes it provides a Device (see forward() below), which launches kernels and lends
+// scratch memory.
 //
-// x is (N, D, H, W), the result y and its gradient (N, 3D, H, W), channels interleaved: 3d depth, 3d + 1 height,
-// 3d + 2 width. The weights are (D, 3, 3) over (H, W), (H_k, 3, 3) over (D, W) and (W_k, 3, 3) over (D, H). Everything
-// is contiguous. Sums are kept in float (double for double); no atomics: two runs give the same bits.
+// x is (N, D, H, W), the result y and its gradient (N, 3D, H, W), channels interleaved: 3d depth, 3d + 1
+// height, 3d + 2 width. The weights are (D, 3, 3) over (H, W), (H_k, 3, 3) over (D, W) and (W_k, 3, 3) over
+// (D, H). Everything is contiguous. Sums are kept in float (double for double); no atomics: two runs give the
+// same bits.
 #pragma once
 
 namespace dicenet_mm::cuda {
@@ -14,19 +16,23 @@ constexpr int kTaps = 9;
 constexpr int kPaddedTaps = 12;  // three loads of four instead of nine of one
 constexpr int kWarp = 32;
 constexpr int kMaxThreads = 256;
-constexpr int kMaxEdge = 32;     // of a tile, px
-constexpr int kMinChunk = 4;     // channels that a block marches over; it reads two more
+constexpr int kMaxEdge = 32;  // of a tile, px
+constexpr int kMinChunk = 4;  // channels that a block marches over; it reads two more
 constexpr int kMaxChunk = 32;
 constexpr int kMaxOutputs = 64;  // rows (columns) of a tile behind the resize back
 constexpr int kMarch = 16;       // steps in which a thread of the weights' gradient slides its window
 constexpr int kBlocksPerMultiprocessor = 8;
 
-template <class T> struct Accumulator { using type = float; };
-template <> struct Accumulator<double> { using type = double; };
+template <class T> struct Accumulator {
+  using type = float;
+};
+template <> struct Accumulator<double> {
+  using type = double;
+};
 template <class T> using Acc = typename Accumulator<T>::type;
 
-// Blocks that a multiprocessor of 65536 registers is to hold: 64 or 80 registers a thread, 128 in double, which
-// suffices without spills on every architecture (tests/ops/test_cuda_build.py).
+// Blocks that a multiprocessor of 65536 registers is to hold: 64 or 80 registers a thread, 128 in double,
+// which suffices without spills on every architecture (tests/ops/test_cuda_build.py).
 template <class T> constexpr int kMarchBlocks = sizeof(Acc<T>) == 8 ? 2 : 4;
 template <class T> constexpr int kOtherBlocks = sizeof(Acc<T>) == 8 ? 2 : 3;
 
@@ -52,7 +58,9 @@ template <class A, class T> __device__ void load_taps(A (&taps)[kTaps], const T*
 
 // ---- Resizing of one axis: linear between aligned corners to grow, adaptive averages to shrink ----
 
-struct Span { int first, last; };  // last is one past the end
+struct Span {
+  int first, last;  // last is one past the end
+};
 
 struct Resize {
   long long in, out;
@@ -101,9 +109,14 @@ struct Matrix {
   __host__ __device__ int rows() const { return int(transposed ? resize.in : resize.out); }
   __host__ __device__ int columns() const { return int(transposed ? resize.out : resize.in); }
   __host__ __device__ Span span(int i) const { return transposed ? resize.readers(i) : resize.sources(i); }
-  __host__ __device__ int first(int i) const {  // pulled back where the last rows' sources would leave the axis
+  __host__ __device__ int first(int i) const {  // pulled back where the last rows would read past the axis
     const int start = span(i).first, latest = columns() - width;
     return start < latest ? start : latest;
+  }
+  template <class A> __device__ A share(int i, int j) const {
+    const Span s = span(i);
+    if (j < s.first || j >= s.last) return A(0);
+    return transposed ? resize.share<A>(j, i) : resize.share<A>(i, j);
   }
 };
 
@@ -123,17 +136,13 @@ template <class A> struct Band {
   }
 };
 
-template <class A> __global__ void __launch_bounds__(kMaxThreads) write_band(Matrix matrix, int* first, A* shares) {
+template <class A>
+__global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<A>)
+    write_band(Matrix matrix, int* first, A* shares) {
   const int i = blockIdx.x * kMaxThreads + threadIdx.x;
   if (i >= matrix.rows()) return;
-  const Span span = matrix.span(i);
   first[i] = matrix.first(i);
-  for (int k = 0; k < matrix.width; ++k) {
-    const int j = first[i] + k;
-    const bool inside = span.first <= j && j < span.last;
-    const Resize& resize = matrix.resize;
-    shares[i * matrix.width + k] = !inside ? A(0) : matrix.transposed ? resize.share<A>(j, i) : resize.share<A>(i, j);
-  }
+  for (int k = 0; k < matrix.width; ++k) shares[i * matrix.width + k] = matrix.share<A>(i, first[i] + k);
 }
 
 // ---- All branches at the kernels' own size, or the depth branch alone ----
@@ -143,22 +152,24 @@ struct Tiling {
   int rows, columns, row_tiles, column_tiles, chunk, chunks, threads;
 };
 
-// One thread per voxel of the tile. It holds the taps of its row and its column, reads each plane once and adds it to
-// three channels at a time: the one before (now complete), its own and the next.
+// One thread per voxel of the tile. It holds the taps of its row and its column, reads each plane once and
+// adds it to three channels at a time: the one before (now complete), its own and the next.
 //
-// The adjoint (the gradient of x) is the same march with the taps reversed, over three planes per channel into one.
+// The adjoint (the gradient of x) is the same march with the taps reversed, over three planes per channel
+// into one.
 template <class T, bool kNative, bool kAdjoint>
 __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
-    march(const T* __restrict__ source, const T* __restrict__ depth_weight, const T* __restrict__ height_weight,
-          const T* __restrict__ width_weight, T* __restrict__ target, Shape shape, Tiling tiling) {
+    march(const T* __restrict__ source, const T* __restrict__ depth_weight,
+          const T* __restrict__ height_weight, const T* __restrict__ width_weight, T* __restrict__ target,
+          Shape shape, Tiling tiling) {
   using A = Acc<T>;
   constexpr int kPlanes = kAdjoint && kNative ? 3 : 1;  // that are read per channel
   constexpr int kCopies = 2;                            // of each plane by a thread; see plan_march
   constexpr int kSourceStep = kAdjoint ? 3 : 1, kTargetStep = kAdjoint ? 1 : 3;
-  constexpr int kReach = kNative ? 1 : 0;               // the depth branch needs no other channel
+  constexpr int kReach = kNative ? 1 : 0;  // the depth branch needs no other channel
   const int pitch = tiling.columns + 2, area = pitch * (tiling.rows + 2);
-  A* const depth_taps = shared_memory<A>();                      // (chunk, kPaddedTaps)
-  A* const tiles = depth_taps + tiling.chunk * kPaddedTaps;      // (2, kPlanes, rows + 2, columns + 2)
+  A* const depth_taps = shared_memory<A>();                  // (chunk, kPaddedTaps)
+  A* const tiles = depth_taps + tiling.chunk * kPaddedTaps;  // (2, kPlanes, rows + 2, columns + 2)
 
   int block = blockIdx.x;
   const int column0 = block % tiling.column_tiles * tiling.columns;
@@ -172,7 +183,8 @@ __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
   int offsets[kCopies];  // of what this thread copies, in the plane; -1 outside
 #pragma unroll
   for (int k = 0; k < kCopies; ++k) {
-    const int cell = threadIdx.x + k * blockDim.x, row = row0 - 1 + cell / pitch, column = column0 - 1 + cell % pitch;
+    const int cell = threadIdx.x + k * blockDim.x, row = row0 - 1 + cell / pitch,
+              column = column0 - 1 + cell % pitch;
     const bool inside = cell < area && 0 <= row && row < shape.height && 0 <= column && column < shape.width;
     offsets[k] = inside ? row * shape.width + column : -1;
   }
@@ -198,7 +210,8 @@ __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
 
   const int voxel = min(int(threadIdx.x), tiling.rows * tiling.columns - 1);
   const int tile_row = voxel / tiling.columns, tile_column = voxel % tiling.columns;
-  const int row = row0 + tile_row, column = column0 + tile_column, own = (tile_row + 1) * pitch + tile_column + 1;
+  const int row = row0 + tile_row, column = column0 + tile_column,
+            own = (tile_row + 1) * pitch + tile_column + 1;
   const bool writes = voxel == int(threadIdx.x) && row < shape.height && column < shape.width;
   T* const out = target + row * shape.width + column;
 
@@ -267,8 +280,9 @@ struct BranchTiling {
   int outputs, kernels, across, output_tiles, across_tiles, chunk, chunks, threads;
 };
 
-// The resized axis is "along" (H for the height branch, W for the width branch), the other one "across". In each step
-// a block resizes its part of a plane into `kernels` rows, convolves, and resizes the finished channel back.
+// The resized axis is "along" (H for the height branch, W for the width branch), the other one "across". In
+// each step a block resizes its part of a plane into `kernels` rows, convolves, and resizes the finished
+// channel back.
 //
 // The adjoint has the transposed matrices and reversed taps, and adds to its target.
 template <class T, bool kAlongWidth>
@@ -279,14 +293,17 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
   using A = Acc<T>;
   constexpr int kCopies = 3;  // (across + 2) / across at most
   const int along_size = kAlongWidth ? shape.width : shape.height, along_step = kAlongWidth ? 1 : shape.width;
-  const int across_size = kAlongWidth ? shape.height : shape.width, across_step = kAlongWidth ? shape.width : 1;
+  const int across_size = kAlongWidth ? shape.height : shape.width,
+            across_step = kAlongWidth ? shape.width : 1;
   const int points = tiling.kernels * tiling.across, cells = tiling.kernels * (tiling.across + 2);
-  A* const tiles = shared_memory<A>();      // (2, kernels, across + 2): the resized planes
-  A* const results = tiles + 2 * cells;     // (2, kernels, across): the convolved ones
+  A* const tiles = shared_memory<A>();   // (2, kernels, across + 2): the resized planes
+  A* const results = tiles + 2 * cells;  // (2, kernels, across): the convolved ones
   // The order within tiles is the plane's, so that neighbouring threads have neighbouring columns.
   auto along_of = [](int i, int along, int across) { return kAlongWidth ? i % along : i / across; };
   auto across_of = [](int i, int along, int across) { return kAlongWidth ? i / along : i % across; };
-  auto index = [](int a, int b, int along, int across) { return kAlongWidth ? b * along + a : a * across + b; };
+  auto index = [](int a, int b, int along, int across) {
+    return kAlongWidth ? b * along + a : a * across + b;
+  };
 
   int block = blockIdx.x;
   const int output0 = block % tiling.output_tiles * tiling.outputs;
@@ -363,8 +380,8 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
 
 // ---- The gradient of the weights ----
 
-// One branch seen as "kernel p slides over the plane (a, b)": sizes, and the distance between neighbours in elements,
-// where grad, with three planes to one of x, differs.
+// One branch seen as "kernel p slides over the plane (a, b)": sizes, and the distance between neighbours in
+// elements, where grad, with three planes to one of x, differs.
 struct Axes {
   int kernels, a, b;
   long long kernel_step, a_step, b_step, grad_kernel_step, grad_a_step;
@@ -374,13 +391,14 @@ struct WeightTiling {
   int lanes, columns, kernel_tiles, splits;  // lanes of a block over kernels, columns over what is summed
 };
 
-// partial[split, p, i, j] = sum over n, a, b of grad[n, p, a, b] x[n, p, a + i - 1, b + j - 1]. Each thread slides a
-// window along a, in steps of kMarch; the block then adds up its columns, sum_splits the blocks. With kResized, grad
-// and x are resized to the kernels on the way.
+// partial[split, p, i, j] = sum over n, a, b of grad[n, p, a, b] x[n, p, a + i - 1, b + j - 1]. Each thread
+// slides a window along a, in steps of kMarch; the block then adds up its columns, sum_splits the blocks.
+// With kResized, grad and x are resized to the kernels on the way.
 template <class T, bool kResized>
 __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
-    weight_gradient(const T* __restrict__ grad, const T* __restrict__ x, Acc<T>* __restrict__ partial, Axes axes,
-                    Shape shape, Band<Acc<T>> grad_to_kernels, Band<Acc<T>> x_to_kernels, WeightTiling tiling) {
+    weight_gradient(const T* __restrict__ grad, const T* __restrict__ x, Acc<T>* __restrict__ partial,
+                    Axes axes, Shape shape, Band<Acc<T>> grad_to_kernels, Band<Acc<T>> x_to_kernels,
+                    WeightTiling tiling) {
   using A = Acc<T>;
   A* const sums = shared_memory<A>();  // (kTaps, threads)
   const int lane = threadIdx.x % tiling.lanes, own_column = threadIdx.x / tiling.lanes;
@@ -406,7 +424,8 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
     auto read_x = [&](int a, int shift) -> A {
       if (a < 0 || a >= axes.a || b + shift < 0 || b + shift >= axes.b) return A(0);
       const T* at = x_column + a * axes.a_step + shift * axes.b_step;
-      return kResized ? x_to_kernels.apply(p, at, int(axes.kernel_step)) : static_cast<A>(at[p * axes.kernel_step]);
+      return kResized ? x_to_kernels.apply(p, at, int(axes.kernel_step))
+                      : static_cast<A>(at[p * axes.kernel_step]);
     };
     A before[3], here[3], after[3];
 #pragma unroll
@@ -466,9 +485,11 @@ inline Tiling plan_march(const Shape& shape, int multiprocessors) {
   t.rows = even_part(shape.height, min(kMaxEdge, kMaxThreads / t.columns));
   t.row_tiles = ceil_div(shape.height, t.rows);
   t.column_tiles = ceil_div(shape.width, t.columns);
-  t.chunk = plan_chunk(shape.channels, (long long)shape.images * t.row_tiles * t.column_tiles, multiprocessors);
+  t.chunk =
+      plan_chunk(shape.channels, (long long)shape.images * t.row_tiles * t.column_tiles, multiprocessors);
   t.chunks = ceil_div(shape.channels, t.chunk);
-  t.threads = round_to_warps(max(t.rows * t.columns, ceil_div((t.rows + 2) * (t.columns + 2), 2)));  // two copies each
+  // A voxel each, and with the border two copies each.
+  t.threads = round_to_warps(max(t.rows * t.columns, ceil_div((t.rows + 2) * (t.columns + 2), 2)));
   return t;
 }
 
@@ -480,7 +501,8 @@ inline int kernels_under(const Matrix& back, int outputs) {
   return most;
 }
 
-inline BranchTiling plan_branch(const Shape& shape, bool along_width, const Matrix& back, int multiprocessors) {
+inline BranchTiling plan_branch(const Shape& shape, bool along_width, const Matrix& back,
+                                int multiprocessors) {
   const int across_size = along_width ? shape.height : shape.width;
   BranchTiling t;
   // A warp's lanes lie along the width, whichever axis that is here.
@@ -492,15 +514,18 @@ inline BranchTiling plan_branch(const Shape& shape, bool along_width, const Matr
   t.kernels = kernels_under(back, t.outputs);
   t.output_tiles = ceil_div(back.rows(), t.outputs);
   t.across_tiles = ceil_div(across_size, t.across);
-  t.chunk = plan_chunk(shape.channels, (long long)shape.images * t.output_tiles * t.across_tiles, multiprocessors);
+  t.chunk =
+      plan_chunk(shape.channels, (long long)shape.images * t.output_tiles * t.across_tiles, multiprocessors);
   t.chunks = ceil_div(shape.channels, t.chunk);
   t.threads = round_to_warps(max(t.kernels * t.across, ceil_div(t.kernels * (t.across + 2), 3)));
   return t;
 }
 
-// Whether a size can be resized to and from the kernels' on the way: a block holds all kernels that one row reads.
+// Whether a size can be resized to and from the kernels' on the way: a block holds all kernels that one row
+// reads.
 inline bool fits(int size, int kernels) {
-  return Matrix({kernels, size}, false).width <= kMaxThreads && Matrix({size, kernels}, true).width <= kMaxThreads;
+  return Matrix({kernels, size}, false).width <= kMaxThreads &&
+         Matrix({size, kernels}, true).width <= kMaxThreads;
 }
 
 // A Device has
@@ -521,18 +546,20 @@ void launch_march(Device& device, const T* source, const T* depth_weight, const 
   const int planes = native && kAdjoint ? 3 : 1, area = (t.rows + 2) * (t.columns + 2);
   device.launch(native ? march<T, true, kAdjoint> : march<T, false, kAdjoint>,
                 (long long)shape.images * t.chunks * t.row_tiles * t.column_tiles, t.threads,
-                sizeof(Acc<T>) * (t.chunk * kPaddedTaps + 2 * planes * area), source, depth_weight, height_weight,
-                width_weight, target, shape, t);
+                sizeof(Acc<T>) * (t.chunk * kPaddedTaps + 2 * planes * area), source, depth_weight,
+                height_weight, width_weight, target, shape, t);
 }
 
 template <class T, class Device>
-void launch_branch(Device& device, const T* source, int source_step, const T* weight, T* target, int target_step,
-                   const Matrix& to_kernels, const Matrix& back, const Shape& shape, bool along_width, bool adjoint) {
+void launch_branch(Device& device, const T* source, int source_step, const T* weight, T* target,
+                   int target_step, const Matrix& to_kernels, const Matrix& back, const Shape& shape,
+                   bool along_width, bool adjoint) {
   const BranchTiling t = plan_branch(shape, along_width, back, device.multiprocessors);
   device.launch(along_width ? resized_branch<T, true> : resized_branch<T, false>,
                 (long long)shape.images * t.chunks * t.output_tiles * t.across_tiles, t.threads,
-                sizeof(Acc<T>) * 2 * t.kernels * (t.across + 2 + t.across), source, source_step, weight, target,
-                target_step, make_band<Acc<T>>(device, to_kernels), make_band<Acc<T>>(device, back), shape, t, adjoint);
+                sizeof(Acc<T>) * 2 * t.kernels * (t.across + 2 + t.across), source, source_step, weight,
+                target, target_step, make_band<Acc<T>>(device, to_kernels), make_band<Acc<T>>(device, back),
+                shape, t, adjoint);
 }
 
 template <class T, class Device>
@@ -553,37 +580,42 @@ void launch_weight_gradient(Device& device, const T* grad, const T* x, T* gradie
     grad_band = make_band<Acc<T>>(device, Matrix({axes.kernels, own_size}, true));
     x_band = make_band<Acc<T>>(device, Matrix({own_size, axes.kernels}, false));
   }
-  device.launch(resized ? weight_gradient<T, true> : weight_gradient<T, false>, (long long)t.splits * t.kernel_tiles,
-                threads, sizeof(Acc<T>) * kTaps * threads, grad, x, partial, axes, shape, grad_band, x_band, t);
-  device.launch(sum_splits<T>, ceil_div(size, kMaxThreads), kMaxThreads, 0, partial, gradient, size, t.splits);
+  device.launch(resized ? weight_gradient<T, true> : weight_gradient<T, false>,
+                (long long)t.splits * t.kernel_tiles, threads, sizeof(Acc<T>) * kTaps * threads, grad, x,
+                partial, axes, shape, grad_band, x_band, t);
+  device.launch(sum_splits<T>, ceil_div(size, kMaxThreads), kMaxThreads, 0, partial, gradient, size,
+                t.splits);
 }
 
 // y (N, 3D, H, W) from x (N, D, H, W); nothing may be empty. height_kernels is H_k, width_kernels W_k.
 template <class T, class Device>
-void forward(Device& device, const T* x, const T* depth_weight, const T* height_weight, const T* width_weight, T* y,
-             const Shape& shape, int height_kernels, int width_kernels) {
+void forward(Device& device, const T* x, const T* depth_weight, const T* height_weight, const T* width_weight,
+             T* y, const Shape& shape, int height_kernels, int width_kernels) {
   const bool native = height_kernels == shape.height && width_kernels == shape.width;
   launch_march<false>(device, x, depth_weight, height_weight, width_weight, y, shape, native);
   if (native) return;
-  launch_branch(device, x, 1, height_weight, y + shape.plane(), 3, Matrix({shape.height, height_kernels}, false),
-                Matrix({height_kernels, shape.height}, false), shape, false, false);
-  launch_branch(device, x, 1, width_weight, y + 2 * shape.plane(), 3, Matrix({shape.width, width_kernels}, false),
-                Matrix({width_kernels, shape.width}, false), shape, true, false);
+  launch_branch(device, x, 1, height_weight, y + shape.plane(), 3,
+                Matrix({shape.height, height_kernels}, false), Matrix({height_kernels, shape.height}, false),
+                shape, false, false);
+  launch_branch(device, x, 1, width_weight, y + 2 * shape.plane(), 3,
+                Matrix({shape.width, width_kernels}, false), Matrix({width_kernels, shape.width}, false),
+                shape, true, false);
 }
 
 // The gradient of x, (N, D, H, W), from that of y.
 template <class T, class Device>
 void backward_input(Device& device, const T* grad, const T* depth_weight, const T* height_weight,
-                    const T* width_weight, T* grad_x, const Shape& shape, int height_kernels, int width_kernels) {
+                    const T* width_weight, T* grad_x, const Shape& shape, int height_kernels,
+                    int width_kernels) {
   const bool native = height_kernels == shape.height && width_kernels == shape.width;
   launch_march<true>(device, grad, depth_weight, height_weight, width_weight, grad_x, shape, native);
   if (native) return;
   launch_branch(device, grad + shape.plane(), 3, height_weight, grad_x, 1,
-                Matrix({height_kernels, shape.height}, true), Matrix({shape.height, height_kernels}, true), shape,
-                false, true);
+                Matrix({height_kernels, shape.height}, true), Matrix({shape.height, height_kernels}, true),
+                shape, false, true);
   launch_branch(device, grad + 2 * shape.plane(), 3, width_weight, grad_x, 1,
-                Matrix({width_kernels, shape.width}, true), Matrix({shape.width, width_kernels}, true), shape, true,
-                true);
+                Matrix({width_kernels, shape.width}, true), Matrix({shape.width, width_kernels}, true), shape,
+                true, true);
 }
 
 // The gradients of the weights, each in its weight's shape.
@@ -595,14 +627,16 @@ void backward_depth_weight(Device& device, const T* grad, const T* x, T* gradien
 }
 
 template <class T, class Device>
-void backward_height_weight(Device& device, const T* grad, const T* x, T* gradient, const Shape& shape, int kernels) {
+void backward_height_weight(Device& device, const T* grad, const T* x, T* gradient, const Shape& shape,
+                            int kernels) {
   const long long plane = shape.plane();
   const Axes axes{kernels, shape.channels, shape.width, shape.width, plane, 1, shape.width, 3 * plane};
   launch_weight_gradient(device, grad + plane, x, gradient, axes, shape, shape.height);
 }
 
 template <class T, class Device>
-void backward_width_weight(Device& device, const T* grad, const T* x, T* gradient, const Shape& shape, int kernels) {
+void backward_width_weight(Device& device, const T* grad, const T* x, T* gradient, const Shape& shape,
+                           int kernels) {
   const long long plane = shape.plane();
   const Axes axes{kernels, shape.channels, shape.height, 1, plane, shape.width, 1, 3 * plane};
   launch_weight_gradient(device, grad + 2 * plane, x, gradient, axes, shape, shape.width);

@@ -28,8 +28,8 @@ def batch(model, count, size=300):
     from mmdet.structures.bbox import HorizontalBoxes
     samples = []
     for index in range(count):
-        meta = dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1., 1.), batch_input_shape=(size, size),
-                    pad_shape=(size, size))
+        shapes = ('img_shape', 'ori_shape', 'batch_input_shape', 'pad_shape')
+        meta = dict(dict.fromkeys(shapes, (size, size)), scale_factor=(1., 1.))
         truth = InstanceData(bboxes=HorizontalBoxes([[20. + index, 30., 150., 200.]]), labels=torch.tensor([index % 3]))
         samples.append(DetDataSample(metainfo=meta, gt_instances=truth))
         samples[-1].ignored_instances = InstanceData(bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0))
