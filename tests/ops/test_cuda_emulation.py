@@ -1,4 +1,4 @@
-"""The CUDA kernels, run on the host under the address sanitizer, against the reference in float64 and naive loops."""
+"""The CUDA kernels on the host, under the address sanitizer, against naive loops and PyTorch in float64."""
 import itertools
 import shutil
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from dicenet_mm.ops import reference
+
 from tests.ops.emulation.build import CUDA_SOURCES, HERE, cached
 
 COMPILER = shutil.which('g++')
@@ -24,7 +24,7 @@ def program() -> Path:
 
     def build(folder):
         subprocess.run(
-            [COMPILER, '-std=c++17', '-g1', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas',  # no -O: soon done
+            [COMPILER, '-std=c++17', '-g1', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas',
              '-fsanitize=address', f'-I{CUDA_SOURCES}', source, '-o', folder / 'dim_conv'], check=True)
 
     version = subprocess.run([COMPILER, '--version'], capture_output=True, text=True).stdout
@@ -40,7 +40,7 @@ def make(shape, kernel_sizes, dtype=torch.float64):
 
 
 def emulate(program, folder, inputs, order='shuffled', multiprocessors=8, fault='none'):
-    """What the kernels make of the inputs, by :data:`NAMES`; RuntimeError with the sanitizer's words if it objects."""
+    """What the kernels make of the inputs, by NAMES; RuntimeError with what the sanitizer says."""
     x, _, depth_weight, height_weight, width_weight = inputs
     file = folder / 'io'
     file.write_bytes(b''.join(tensor.view(torch.uint8).numpy().tobytes() for tensor in inputs))
@@ -51,7 +51,7 @@ def emulate(program, folder, inputs, order='shuffled', multiprocessors=8, fault=
         raise RuntimeError(done.stderr)
     flat = torch.from_numpy(np.fromfile(f'{file}.out', np.uint8)).view(x.dtype)
     n, d, h, w = x.shape
-    shapes = ((n, 3 * d, h, w), x.shape, *(weight.shape for weight in (depth_weight, height_weight, width_weight)))
+    shapes = ((n, 3 * d, h, w), x.shape, depth_weight.shape, height_weight.shape, width_weight.shape)
     parts = flat.split([torch.Size(shape).numel() for shape in shapes])
     return {name: part.view(shape) for name, part, shape in zip(NAMES, parts, shapes)}
 
@@ -72,7 +72,7 @@ def assert_close(got, expected, tolerance):
 
 
 @pytest.mark.parametrize('shape,kernel_sizes', [
-    # the kernels' own size: small, one pixel, one row, one column, chunks that do not divide D, more than one tile
+    # the kernels' own size: small, one pixel, row or column, chunks that do not divide D, more than one tile
     ((2, 5, 7, 7), (7, 7)),
     ((1, 1, 1, 1), (1, 1)),
     ((3, 2, 1, 5), (1, 5)),
@@ -95,7 +95,8 @@ def assert_close(got, expected, tolerance):
     ((1, 2, 2, 70), (70, 2)),
 ], ids=str)
 @pytest.mark.parametrize('multiprocessors', [1, 100])  # long chunks of channels or short ones
-def test_equals_the_reference_in_every_order_of_threads(program, tmp_path, shape, kernel_sizes, multiprocessors):
+def test_equals_the_reference_in_any_order(program, tmp_path, shape, kernel_sizes, multiprocessors):
+    """And two orders of the threads give the same bits."""
     inputs = make(shape, kernel_sizes)
     results = [emulate(program, tmp_path, inputs, order, multiprocessors) for order in ORDERS]
     assert_close(results[0], expect(inputs), 1e-14)
@@ -104,7 +105,7 @@ def test_equals_the_reference_in_every_order_of_threads(program, tmp_path, shape
 
 
 def test_equals_naive_loops(program, tmp_path):
-    """Equation 1 and its derivatives term by term: each product of an input and a tap is added where it belongs."""
+    """Equation 1 and its derivatives term by term: each product is added where it belongs."""
     inputs = make((2, 3, 4, 5), (4, 5))
     x, grad, *weights = (tensor.numpy() for tensor in inputs)
     expected = {name: np.zeros(a.shape) for name, a in zip(NAMES, (grad, x, *weights))}
@@ -119,10 +120,12 @@ def test_equals_naive_loops(program, tmp_path):
             expected['y'][output] += weights[branch][tap] * x[b][source]
             expected['grad_x'][b][source] += weights[branch][tap] * grad[output]
             expected[NAMES[2 + branch]][tap] += x[b][source] * grad[output]
-    assert_close(emulate(program, tmp_path, inputs), {k: torch.from_numpy(v) for k, v in expected.items()}, 1e-14)
+    got = emulate(program, tmp_path, inputs)
+    assert_close(got, {name: torch.from_numpy(value) for name, value in expected.items()}, 1e-14)
 
 
-@pytest.mark.parametrize('dtype,tolerance', [(torch.float32, 1e-6), (torch.float16, 1.5e-3), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize('dtype,tolerance', [
+    (torch.float32, 1e-6), (torch.float16, 1.5e-3), (torch.bfloat16, 1e-2)])
 @pytest.mark.parametrize('kernel_sizes', [(5, 9), (7, 4)])
 def test_dtypes(program, tmp_path, dtype, tolerance, kernel_sizes):
     """Two roundings of half its precision at most: sums are kept in float."""

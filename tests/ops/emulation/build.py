@@ -2,8 +2,8 @@
 import fcntl
 import hashlib
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).parent

@@ -1,7 +1,9 @@
-// Enough of CUDA to run kernels on a host, for correctness alone: one fibre per thread, one block after the other.
+// Enough of CUDA to run kernels on a host, for correctness alone: one fibre per thread, one block after the
+// other.
 //
-// Fibres run up to the next __syncthreads() in a chosen order, so that a missing barrier shows. Shared memory holds NaN
-// when a block starts, and what lies beyond the size that a launch asked for is poisoned for the address sanitizer.
+// Fibres run up to the next __syncthreads() in a chosen order, so that a missing barrier shows. Shared memory
+// holds NaN when a block starts, and what lies beyond the size that a launch asked for is poisoned for the
+// address sanitizer.
 #pragma once
 #include <sanitizer/asan_interface.h>
 #include <ucontext.h>
@@ -35,8 +37,12 @@ alignas(16) unsigned char shared_bytes[kSharedBytes];
 
 namespace emulation {
 
-struct Index { unsigned x; };
-struct Grid { Index thread, block, threads; };
+struct Index {
+  unsigned x;
+};
+struct Grid {
+  Index thread, block, threads;
+};
 inline Grid grid;
 
 [[noreturn]] inline void fail(const std::string& why) {
@@ -91,8 +97,8 @@ inline void run_block(std::vector<unsigned>& order, bool shuffle, std::mt19937& 
   }
 }
 
-// The Device that dim_conv.cuh asks for. order: forward, reversed or shuffled. fault: what the tests of the emulation
-// itself break, no_barriers or little_shared (less shared memory than asked for), else none.
+// The Device that dim_conv.cuh asks for. order: forward, reversed or shuffled. fault: what the tests of the
+// emulation itself break, no_barriers or little_shared (less shared memory than asked for), else none.
 struct Device {
   std::string order, fault;
   int multiprocessors;
@@ -107,7 +113,8 @@ struct Device {
   }
 
   template <class... Parameters, class... Arguments>
-  void launch(void (*kernel)(Parameters...), long long blocks, int threads, std::size_t shared, Arguments... arguments) {
+  void launch(void (*kernel)(Parameters...), long long blocks, int threads, std::size_t shared,
+              Arguments... arguments) {
     using dicenet_mm::cuda::kSharedBytes;
     using dicenet_mm::cuda::shared_bytes;
     if (blocks < 1 || threads < 1 || threads > 1024 || shared > kSharedBytes)

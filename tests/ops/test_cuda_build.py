@@ -1,0 +1,96 @@
+"""The CUDA sources under nvcc, without a card: registers and spills, and the binary that torch loads."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.ops.emulation.build import CUDA_SOURCES, HERE, ROOT, cached
+
+NVCC = shutil.which('nvcc')
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+
+pytestmark = pytest.mark.skipif(NVCC is None, reason='needs nvcc')
+
+
+def nvcc_version() -> str:
+    text = subprocess.run([NVCC, '--version'], capture_output=True, text=True).stdout
+    return re.search(r'release ([\d.]+)', text)[1]
+
+
+needs_cuda_torch = pytest.mark.skipif(
+    NVCC is None or (torch.version.cuda or '').split('.')[0] != nvcc_version().split('.')[0],
+    reason="needs torch's CUDA build and an nvcc of its major version")
+
+
+def test_registers_without_spills():
+    """Every kernel in every dtype holds to what its launch bounds promise, on every architecture."""
+    source = HERE / 'instantiate.cu'
+
+    def build(folder):
+        targets = [f'-gencode=arch=compute_{a},code=sm_{a}' for a in ARCHITECTURES]
+        done = subprocess.run(
+            [NVCC, '-std=c++17', '-c', '--threads', '2', '-Xptxas', '-v', *targets, f'-I{CUDA_SOURCES}', source,
+             '-o', folder / 'object'], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (folder / 'object').unlink()
+        (folder / 'log').write_text(done.stderr)
+
+    log = cached('registers', [source, CUDA_SOURCES / 'dim_conv.cuh'], build, nvcc_version()) / 'log'
+    kernels = re.findall(r"Compiling entry function '(\w+)' for 'sm_(\d+)'.*?(\d+) bytes spill stores, "
+                         r'(\d+) bytes spill loads.*?Used (\d+) registers', log.read_text(), flags=re.DOTALL)
+    # Of each dtype 4 march, 2 resized_branch, 2 weight_gradient, sum_splits; write_band in float and double.
+    assert len(kernels) == len(ARCHITECTURES) * (4 * 9 + 2)
+    for name, architecture, stores, loads, registers in kernels:
+        where = f'{name} on sm_{architecture}: {registers} registers, {stores} + {loads} bytes spilled'
+        most = 128 if re.search(r'I(L\w\d)?d', name) else 64 if 'march' in name else 80
+        assert int(stores) == int(loads) == 0 and int(registers) <= most, where
+
+
+def cuda_environment() -> dict:
+    """Where nvcc has its toolkit, and the headers that it may lack and torch's wheels bring."""
+    command = [NVCC, '--dryrun', '-c', HERE / 'instantiate.cu']
+    dry = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    home = Path(re.search(r'^#\$ TOP=(.*)$', dry, re.MULTILINE)[1]).resolve()
+    wheels = Path(torch.__file__).parents[1] / f'nvidia/cu{torch.version.cuda.split(".")[0]}/include'
+    path = os.pathsep.join(filter(None, (os.environ.get('CPATH'), str(wheels))))
+    return {**os.environ, 'CUDA_HOME': str(home), 'TORCH_CUDA_ARCH_LIST': '9.0', 'MAX_JOBS': '2', 'CPATH': path,
+            'DICENET_MM_CUDA': '1'}
+
+
+@needs_cuda_torch
+def test_torch_loads_the_cuda_operators():
+    """Schemas and CUDA kernels alone, for one architecture."""
+    sources = [ROOT / 'ops/csrc/dim_conv.cpp', CUDA_SOURCES / 'dim_conv.cu']
+
+    def build(folder):
+        script = ('import sys; from torch.utils.cpp_extension import load; '
+                  'load("dicenet_mm_cuda", sys.argv[2:], build_directory=sys.argv[1], is_python_module=False, '
+                  'extra_cflags=["-O0"], extra_cuda_cflags=["-Xcompiler=-O0"])')
+        done = subprocess.run([sys.executable, '-c', script, folder, *sources], env=cuda_environment(),
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    folder = cached('cuda', [*sources, CUDA_SOURCES / 'dim_conv.cuh'], build, torch.__version__)
+    script = ('import sys, torch; torch.ops.load_library(sys.argv[1]); '
+              'has = torch._C._dispatch_has_kernel_for_dispatch_key; '
+              'assert has("dicenet_mm::dim_conv", "CUDA") and has("dicenet_mm::dim_conv_backward", "CUDA")')
+    subprocess.run([sys.executable, '-c', script, folder / 'dicenet_mm_cuda.so'], check=True)
+
+
+@needs_cuda_torch
+@pytest.mark.skipif(os.environ.get('DICENET_MM_TEST_BUILD') != '1',
+                    reason='takes minutes; DICENET_MM_TEST_BUILD=1 runs it')
+def test_the_whole_extension(tmp_path):
+    """setup.py compiles CPU and CUDA into one binary, which the package then finds."""
+    subprocess.run([sys.executable, 'setup.py', 'build', '--build-base', tmp_path], cwd=ROOT, check=True,
+                   env=cuda_environment())
+    package, = tmp_path.glob('lib*')
+    script = ('import sys; from dicenet_mm.ops import library; '
+              'assert library.__file__.startswith(sys.argv[1]) and {"cpu", "cuda"} <= library.DEVICES')
+    subprocess.run([sys.executable, '-c', script, package], cwd=package, check=True,
+                   env=dict(os.environ, PYTHONPATH=str(package)))
