@@ -1,5 +1,6 @@
 """What the commands of this folder share. Nothing heavy is imported before the arguments are read."""
 import argparse
+import errno
 import os
 import sys
 
@@ -41,8 +42,14 @@ def main(run, args: argparse.Namespace) -> None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
         run(args)
+    except KeyboardInterrupt:
+        hint = '; continue with the same command and --resume' if 'resume' in args else ''
+        sys.exit(f'\nstopped by the keyboard; checkpoints already saved are whole{hint}')
     except Exception as error:
         from dicenet_mm.errors import UserError
-        if args.traceback or not isinstance(error, UserError):
-            raise
-        sys.exit(f'error: {error}')
+        if not args.traceback and isinstance(error, UserError):
+            sys.exit(f'error: {error}')
+        if not args.traceback and isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            sys.exit(f'error: the disk is full ({error.filename or error}): free some space and run the command again, '
+                     'with --resume if it was training. What had been saved before is whole')
+        raise

@@ -1,5 +1,7 @@
 """Hooks of the training loop."""
+from .curves import CurvesHook
+from .invalid_loss import InvalidLossHook
 from .plain_checkpoint import PlainCheckpointHook, WholeFileBackend
 from .progress_bar import ProgressBarHook
 
-__all__ = ['PlainCheckpointHook', 'ProgressBarHook', 'WholeFileBackend']
+__all__ = ['CurvesHook', 'InvalidLossHook', 'PlainCheckpointHook', 'ProgressBarHook', 'WholeFileBackend']

@@ -1,0 +1,73 @@
+"""Hooks of the training loop, on runners made of what they read."""
+from types import SimpleNamespace
+
+import cv2
+import pytest
+import torch
+from mmengine.logging import MessageHub
+
+from dicenet_mm.engine.hooks import CurvesHook, InvalidLossHook, ProgressBarHook
+from dicenet_mm.errors import UserError
+
+
+@pytest.fixture
+def runner(tmp_path):
+    hub = MessageHub('test')
+    for step in range(30):
+        hub.update_scalar('train/loss', 3 / (step + 1))
+        hub.update_scalar('train/lr', 0.01)
+    return SimpleNamespace(work_dir=str(tmp_path), iter=6, epoch=1, max_iters=30, max_epochs=3, message_hub=hub,
+                           logger=None)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_invalid_loss_stops(runner, value):
+    outputs = dict(loss=torch.tensor(value), loss_cls=torch.tensor(1.), loss_bbox=torch.tensor(value))
+    with pytest.raises(UserError, match=r'^loss_bbox became .* in iteration 7 \(epoch 2\): no checkpoint was saved'):
+        InvalidLossHook().after_train_iter(runner, 0, outputs=outputs)
+
+
+def test_invalid_loss_names_the_last_good_checkpoint(runner, tmp_path):
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    with pytest.raises(UserError, match='the last good checkpoint is epoch_1.pth'):
+        InvalidLossHook().after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(float('nan'))))
+
+
+def test_valid_loss_passes(runner):
+    InvalidLossHook().after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(1e30)))
+
+
+def test_curves(runner, tmp_path):
+    hook = CurvesHook(window=5)
+    hook.after_train_epoch(runner)
+    two = cv2.imread(str(tmp_path / 'curves.png'))
+    runner.message_hub.update_scalar('val/pascal_voc/mAP', 0.5)
+    hook.after_val_epoch(runner)
+    three = cv2.imread(str(tmp_path / 'curves.png'))
+    assert three.shape[1] == pytest.approx(1.5 * two.shape[1], rel=0.02)  # one panel more
+    assert three.std() > 10
+
+
+def test_curves_without_anything_to_draw(runner, tmp_path):
+    runner.message_hub = MessageHub('empty')
+    CurvesHook().after_train_epoch(runner)
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_bar_is_for_terminals(runner, capsys):
+    hook = ProgressBarHook()
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)
+    hook.after_train(runner)
+    assert hook.bar.disable and capsys.readouterr().err == ''
+
+
+def test_progress_bar_shows(runner, monkeypatch, capsys):
+    monkeypatch.setattr('sys.stderr.isatty', lambda: True, raising=False)
+    hook = ProgressBarHook()
+    runner.logger = __import__('logging').getLogger('progress')
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)
+    hook.after_train(runner)
+    shown = capsys.readouterr().err
+    assert 'epoch 2/3' in shown and '7/30' in shown and 'loss=0.1' in shown and 'lr=0.01' in shown
