@@ -1,6 +1,7 @@
 """Draw what a model finds in images and videos.
 
-    python tools/demo.py street.jpg --weights work_dirs/ssd_dicenet_300_coco/epoch_100.pth
+    python tools/demo.py                                   (after make quickstart: its model on built-in pictures)
+    python tools/demo.py street.jpg --model ssd_dicenet_300_coco
     python tools/demo.py photos/ 'more/*.png' film.mp4 --weights CHECKPOINT --config CONFIG --out-dir found
 """
 import command
@@ -8,8 +9,10 @@ import command
 
 def parse_args():
     made = command.parser(__doc__)
-    made.add_argument('inputs', nargs='+', metavar='INPUT', help='images, videos, folders of them, or patterns')
-    made.add_argument('--weights', required=True, metavar='CHECKPOINT', help='checkpoint file')
+    made.add_argument('inputs', nargs='*', metavar='INPUT', help='images, videos, folders of them, or patterns')
+    which = made.add_mutually_exclusive_group()
+    which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint file')
+    which.add_argument('--model', metavar='NAME', help='what was trained in work_dirs/NAME (default: the quickstart)')
     made.add_argument('--config', help='configuration file (default: the one that the checkpoint carries)')
     made.add_argument('--out-dir', default='outputs', metavar='DIR', help='where the results go (default: outputs)')
     made.add_argument('--score-thr', type=float, default=0.3, metavar='S',
@@ -24,20 +27,22 @@ def run(args):
 
     import mmengine
 
-    from dicenet_mm.apis import Inferencer, annotate, expand_inputs
+    from dicenet_mm.apis import Inferencer, annotate, expand_inputs, find_model
+    from dicenet_mm.datasets import sample_images
     from dicenet_mm.errors import UserError
 
     if args.batch_size < 1:
         raise UserError(f'--batch-size must be at least 1, got {args.batch_size}')
     if not 0 <= args.score_thr <= 1:
         raise UserError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
-    files = expand_inputs(args.inputs)
-    inferencer = Inferencer(args.weights, args.config, args.device, fused=not args.no_fuse)
+    weights = args.weights or find_model(args.model)
+    files = expand_inputs(args.inputs) if args.inputs else sample_images()
+    inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse)
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     predictions = annotate(inferencer, files, out_dir, args.score_thr, args.batch_size)
     mmengine.dump(predictions, str(out_dir / 'predictions.json'), indent=1)
-    print(f'{len(predictions)} predictions in {out_dir / "predictions.json"}, the pictures beside it')
+    print(f'{weights}: {len(predictions)} predictions in {out_dir / "predictions.json"}, the pictures beside it')
 
 
 if __name__ == '__main__':

@@ -109,6 +109,18 @@ def generate(root=None, train=600, val=150, size=(320, 240), seed=0):
     return folder
 
 
+def sample_images(count=6):
+    """A few pictures to try a model on.
+
+    Args:
+        count (int): how many, at most 150.
+
+    Returns:
+        list[Path]: the first images of the default validation split.
+    """
+    return sorted(generate().glob('VOC2007/JPEGImages/*.jpg'))[600:600 + count]
+
+
 def load_split(split):
     """What the images of one split are made of.
 

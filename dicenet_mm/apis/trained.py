@@ -1,0 +1,35 @@
+"""Models that were trained in the work directories."""
+from pathlib import Path
+
+from dicenet_mm.errors import UserError
+
+
+def trained_models(root: str | Path = 'work_dirs') -> dict[str, Path]:
+    """The checkpoint to use of each work directory, by its name, the newest first: the best one or else the last."""
+    found = {}
+    for folder in Path(root).glob('*/'):
+        checkpoints = sorted(folder.glob('*.pth'), key=lambda file: file.stat().st_mtime)
+        best = [file for file in checkpoints if file.name.startswith('best_')]
+        trained = [file for file in checkpoints if file.name.startswith(('best_', 'epoch_', 'iter_'))]
+        if trained:
+            found[folder.name] = (best or trained)[-1]
+    return dict(sorted(found.items(), key=lambda item: -item[1].stat().st_mtime))
+
+
+def find_model(name: str | None, root: str | Path = 'work_dirs') -> Path:
+    """The checkpoint of a work directory, or of the newest quickstart if no name is given.
+
+    Raises:
+        UserError: If there is none; the message lists those there are.
+    """
+    models = trained_models(root)
+    there_are = f'trained models in {root}: {", ".join(models) or "none"}'
+    if name:
+        if name not in models:
+            raise UserError(f'there is no trained model {name}; {there_are}')
+        return models[name]
+    quick = [key for key in models if key.startswith('quickstart')]
+    if not quick:
+        raise UserError('which model? Give --weights CHECKPOINT or --model NAME, or run "make quickstart" first, which '
+                        f'trains a small one ({there_are})')
+    return models[quick[0]]
