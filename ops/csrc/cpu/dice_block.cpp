@@ -70,18 +70,19 @@ class Unit {
         excite_(p[6].const_data_ptr<float>()),
         hidden_(static_cast<int>(p[5].size(0))) {}
 
-  // Elements of `work` that run() needs.
-  int64_t work_size() const { return plan_.sizes.depth * (plan_.sizes.area() + 2) + hidden_; }
+  int64_t margin() const { return plan_.margin(); }
+  // Elements of `work` that run() needs: with margins, the map between its two passes comes first.
+  int64_t work_size() const { return plan_.sizes.depth * (plan_.sizes.area() + 2) + hidden_ + 2 * margin(); }
 
-  void run(const float* x, float* work, const Target& target) const {
+  void run(const float* x, const Extent<float>& extent, float* work, const Target& target) const {
     const InferenceKernels& kernels = inference_kernels();
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area();
-    float *y = work, *sums = y + s.depth * area, *gate = sums + s.depth, *hidden = gate + s.depth;
+    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth, *hidden = gate + s.depth;
     const int chunk = std::min(plan_.chunk(), (s.depth + sharing_threads() - 1) / sharing_threads());
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) local_fusion(kernels, x, tiles.begin(i), tiles.end(i), chunk, y, sums);
+      for (int64_t i = from; i < to; ++i) local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
     });
     for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
     kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
@@ -89,21 +90,22 @@ class Unit {
     kernels.multiply(excite_, hidden, s.depth, hidden_, gate);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
       for (int64_t d = from; d < to; ++d)
-        kernels.spatial(y + d * area, s.height, s.width, plan_.plane_borders(), spatial_ + d * kSpatial,
-                        1 / (1 + std::exp(-gate[d])), target.plane(static_cast<int>(d)));
+        kernels.spatial(y + d * area, s.height, s.width, spatial_ + d * kSpatial, 1 / (1 + std::exp(-gate[d])),
+                        target.plane(static_cast<int>(d)));
     });
   }
 
  private:
-  void local_fusion(const InferenceKernels& kernels, const float* x, int begin, int end, int chunk, float* y,
-                    float* sums) const {
+  void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin, int end,
+                    int chunk, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
-    const int64_t area = s.area(), planes = std::max(s.row_area(), s.column_area());
-    const float* in = x + begin * area;
+    const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
+    Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile), margin());
+    const float* in = plan_.readable(x + begin * area, begin, end, area, extent, pieces.take(planes));
     const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
     if (s.native()) return kernels.local_fusion(tile, local_, y + begin * area, sums + begin);
-    float* resized = scratch<float>((2 * chunk + 2) * planes + 2 * chunk * area, Purpose::tile);
-    float *work = resized + (chunk + 2) * planes, *height = work + chunk * planes, *width = height + chunk * area;
+    float *resized = pieces.take(planes), *work = pieces.take(planes), *height = pieces.take(planes),
+          *width = pieces.take(planes);
     plan_.height_branch(begin, end, in, area, resized, work, height, area);
     plan_.width_branch(begin, end, in, area, resized, work, width, area);
     kernels.local_fusion_resized(tile, height, width, local_, y + begin * area, sums + begin);
@@ -135,7 +137,8 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
   for_each_image(x.size(0), [&](int64_t n) {
-    unit.run(in + n * image, scratch<float>(unit.work_size(), Purpose::image), {out + n * image, area, 0, 0});
+    unit.run(in + n * image, {in, in + x.numel()}, scratch<float>(unit.work_size(), Purpose::image),
+             {out + n * image, area, 0, 0});
   });
   return y;
 }
@@ -153,11 +156,13 @@ Tensor dice_block(const Tensor& input, at::TensorList point_weights, at::TensorL
   for_each_image(x.size(0), [&](int64_t n) {
     const float* image = in + n * channels * area;
     float* target = out + n * out_channels * area;
-    float* reduced = scratch<float>(point.channels * area + unit.work_size(), Purpose::image);
+    const int64_t size = point.channels * area, margin = unit.margin();
+    float* memory = scratch<float>(size + 2 * margin + unit.work_size(), Purpose::image);
+    float *reduced = memory + margin, *work = reduced + size + margin;
     const Target left{target, area, 0, half};
     for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), image + i * area, area * sizeof(float));
     point(image + passed * area, area, {reduced, area, 0, 0});
-    unit.run(reduced, reduced + point.channels * area, {target, area, passed, half});
+    unit.run(reduced, {memory, work}, work, {target, area, passed, half});
   });
   return y;
 }
@@ -179,8 +184,9 @@ Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorLis
   for_each_image(x.size(0), [&](int64_t n) {
     const float* image = in + n * channels * in_area;
     float* target = out + n * out_channels * area;
-    float* average = scratch<float>(2 * channels * area + unit.work_size(), Purpose::image);
-    float *convolved = average + channels * area, *work = convolved + channels * area;
+    const int64_t size = channels * area, margin = unit.margin();
+    float* memory = scratch<float>(2 * (size + margin) + unit.work_size(), Purpose::image);
+    float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
     at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
       float* rows = scratch<float>(4 * (width + 2 * kMaxLanes), Purpose::panel);
       for (int64_t c = from; c < to; ++c)
@@ -188,7 +194,7 @@ Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorLis
                            convolved + c * area);
     });
     left_point(convolved, area, {target, area, 0, half});
-    unit.run(average, work, {convolved, area, 0, 0});
+    unit.run(average, {memory, convolved}, work, {convolved, area, 0, 0});
     right_point(convolved, area, {target, area, left_point.channels, half});
   });
   return y;

@@ -29,14 +29,17 @@ void forward(const Sizes& sizes, const Tensor& x, const Tensor& kd, const Tensor
   const int64_t area = sizes.area(), image = sizes.depth * area;
   const S* in = x.const_data_ptr<S>();
   S* out = y.mutable_data_ptr<S>();
-  const int64_t planes = std::max(sizes.row_area(), sizes.column_area());
+  const int64_t planes = std::max({area, sizes.row_area(), sizes.column_area()}), margin = plan.margin();
   at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
-    S* resized = sizes.native() ? nullptr : scratch<S>((2 * chunk + 2) * planes, Purpose::tile);
-    S* work = resized + (chunk + 2) * planes;
+    const int64_t size = Pieces<S>::size(3, 3 * (chunk + 2) * planes, margin);
+    Pieces<S> pieces(scratch<S>(size, Purpose::tile), margin);
+    S *copy = pieces.take((chunk + 2) * planes), *resized = pieces.take((chunk + 2) * planes),
+      *work = pieces.take(chunk * planes);
     for (int64_t i = from; i < to; ++i) {
       const int begin = tiles.begin(i), end = tiles.end(i);
-      const S* source = in + tiles.image(i) * image + begin * area;
-      S* target = out + 3 * (source - in);
+      const int64_t offset = tiles.image(i) * image + begin * area;
+      const S* source = plan.readable(in + offset, begin, end, area, {in, in + x.numel()}, copy);
+      S* target = out + 3 * offset;
       const Tile<S> tile = plan.tile(begin, end, source, source, source, area);
       if (sizes.native()) {
         plan.run.dim_conv(tile, target);
@@ -83,10 +86,17 @@ void backward(const Sizes& sizes, const Tensor& grad, const Tensor& x, const Ten
     *width_sum = width_sums.mutable_data_ptr<S>();
   const int64_t planes = std::max({sizes.row_area(), sizes.column_area(), area});
 
+  const int64_t margin = plan.margin(), tile_planes = (chunk + 2) * planes;
   auto work_on = [&](int64_t i, int64_t group) {
+    Pieces<S> pieces(scratch<S>(Pieces<S>::size(7, 9 * tile_planes, margin), Purpose::tile), margin);
+    S *x_copy = pieces.take(tile_planes), *grad_copy = pieces.take(3 * tile_planes);
+    S *grads = pieces.take(tile_planes), *resized = pieces.take(tile_planes), *work = pieces.take(tile_planes);
+    S *height = pieces.take(tile_planes), *width = pieces.take(tile_planes);
     const int begin = tiles.begin(i), end = tiles.end(i);
     const int64_t offset = tiles.image(i) * image + begin * area;
-    const S *in = inputs + offset, *g = gradients + 3 * offset;
+    const S* in = plan.readable(inputs + offset, begin, end, area, {inputs, inputs + x.numel()}, x_copy);
+    const S* g = plan.readable(gradients + 3 * offset, begin, end, 3 * area, {gradients, gradients + grad.numel()},
+                               grad_copy);
     const Tile<S> forwards = plan.tile(begin, end, in, in, in, area);
     const Tile<S> backwards = adjoint.tile(begin, end, g, g + area, g + 2 * area, 3 * area);
     S* of_height = needed[2] ? height_sum + group * 9 * row_length : nullptr;
@@ -98,9 +108,6 @@ void backward(const Sizes& sizes, const Tensor& grad, const Tensor& x, const Ten
       if (taps_needed) plan.run.taps_grad(forwards, g + area, g + 2 * area, 3 * area, of_height, of_width);
       return;
     }
-    S* grads = scratch<S>((5 * chunk + 4) * planes, Purpose::tile);  // resized gradients, resized inputs, work and two results
-    S *resized = grads + (chunk + 2) * planes, *work = resized + (chunk + 2) * planes, *height = work + chunk * planes,
-      *width = height + chunk * planes;
     if (x_grad || needed[2])
       adjoint.height_branch(begin, end, g + area, 3 * area, grads, work, height, area);
     if (needed[2]) {

@@ -4,46 +4,96 @@
 
 namespace {
 
+// The voxel beside each lane, `i` as in the 3x3 window.
 template <class S>
-void dim_conv_tile(const Tile<S>& t, S* y) {
-  const int64_t area = static_cast<int64_t>(t.height) * t.width;
-  march<S, kDepth | kHeight | kWidth, true>(t, [&](int p, int64_t at, auto m, auto d, auto h, auto w) {
-    S* out = y + (p - t.begin) * 3 * area + at;
-    Simd<S>::store(m, out, d);
-    Simd<S>::store(m, out + area, h);
-    Simd<S>::store(m, out + 2 * area, w);
-  });
+INLINE typename Simd<S>::V neighbour(const S* at, const typename Simd<S>::M* inside, int width, int i) {
+  return Simd<S>::load(inside[i], at + (i / 3 - 1) * width + i % 3 - 1);
 }
 
+template <class S>
+struct AllBranches {
+  using M = typename Simd<S>::M;
+  using V = typename Simd<S>::V;
+  S* y;
+  int64_t area;
+  S* out = nullptr;
+  INLINE_METHOD begin(int64_t offset) { out = y + offset; }
+  INLINE_METHOD next(M m, V depth, V height, V width) {
+    Simd<S>::store(m, out, depth);
+    Simd<S>::store(m, out + area, height);
+    Simd<S>::store(m, out + 2 * area, width);
+    out += 3 * area;
+  }
+};
+
 template <class S, int which>
-void branch_tile(const Tile<S>& t, S* y, int64_t stride) {
-  march<S, which, false>(t, [&](int p, int64_t at, auto m, auto d, auto h, auto w) {
-    Simd<S>::store(m, y + (p - t.begin) * stride + at, which == kDepth ? d : which == kHeight ? h : w);
-  });
+struct OneBranch {
+  using M = typename Simd<S>::M;
+  using V = typename Simd<S>::V;
+  S* y;
+  int64_t stride;
+  S* out = nullptr;
+  INLINE_METHOD begin(int64_t offset) { out = y + offset; }
+  INLINE_METHOD next(M m, V depth, V height, V width) {
+    Simd<S>::store(m, out, which == kDepth ? depth : which == kHeight ? height : width);
+    out += stride;
+  }
+};
+
+template <class S>
+struct Sum {
+  using M = typename Simd<S>::M;
+  using V = typename Simd<S>::V;
+  S* y;
+  int64_t area;
+  S* out = nullptr;
+  INLINE_METHOD begin(int64_t offset) { out = y + offset; }
+  INLINE_METHOD next(M m, V depth, V height, V width) {
+    Simd<S>::store(m, out, depth + height + width);
+    out += area;
+  }
+};
+
+template <class S>
+struct DepthPlus {
+  using M = typename Simd<S>::M;
+  using V = typename Simd<S>::V;
+  const S *height, *width;
+  S* y;
+  int64_t area;
+  int64_t i = 0;
+  INLINE_METHOD begin(int64_t offset) { i = offset; }
+  INLINE_METHOD next(M m, V depth, V, V) {
+    Simd<S>::store(m, y + i, depth + Simd<S>::load(m, height + i) + Simd<S>::load(m, width + i));
+    i += area;
+  }
+};
+
+template <class S>
+int64_t area_of(const Tile<S>& t) {
+  return static_cast<int64_t>(t.height) * t.width;
+}
+
+template <class S>
+void dim_conv_tile(const Tile<S>& t, S* y) {
+  march<S, kDepth | kHeight | kWidth, true>(t, AllBranches<S>{y, area_of(t)});
 }
 
 template <class S>
 void any_branch_tile(Branch which, const Tile<S>& t, S* y, int64_t stride) {
-  if (which == kDepth) return branch_tile<S, kDepth>(t, y, stride);
-  if (which == kHeight) return branch_tile<S, kHeight>(t, y, stride);
-  return branch_tile<S, kWidth>(t, y, stride);
+  if (which == kDepth) return march<S, kDepth, true>(t, OneBranch<S, kDepth>{y, stride});
+  if (which == kHeight) return march<S, kHeight, false>(t, OneBranch<S, kHeight>{y, stride});
+  march<S, kWidth, false>(t, OneBranch<S, kWidth>{y, stride});
 }
 
 template <class S>
 void sum_tile(const Tile<S>& t, S* y) {
-  const int64_t area = static_cast<int64_t>(t.height) * t.width;
-  march<S, kDepth | kHeight | kWidth, false>(t, [&](int p, int64_t at, auto m, auto d, auto h, auto w) {
-    Simd<S>::store(m, y + (p - t.begin) * area + at, d + h + w);
-  });
+  march<S, kDepth | kHeight | kWidth, false>(t, Sum<S>{y, area_of(t)});
 }
 
 template <class S>
 void depth_plus_tile(const Tile<S>& t, const S* height, const S* width, S* y) {
-  const int64_t area = static_cast<int64_t>(t.height) * t.width;
-  march<S, kDepth, false>(t, [&](int p, int64_t at, auto m, auto d, auto, auto) {
-    const int64_t i = (p - t.begin) * area + at;
-    Simd<S>::store(m, y + i, d + Simd<S>::load(m, height + i) + Simd<S>::load(m, width + i));
-  });
+  march<S, kDepth, true>(t, DepthPlus<S>{height, width, y, area_of(t)});
 }
 
 template <class S>
@@ -58,8 +108,9 @@ void depth_taps_grad_tile(const Tile<S>& t, const S* grad, int64_t grad_stride, 
     const uint32_t* borders = t.borders;
     for (int64_t at = 0; at < area; at += simd::lanes, borders += 9) {
       const V here = simd::load(simd::mask(borders[4]), g + at);
+#pragma GCC unroll 9
       for (int i = 0; i < 9; ++i)
-        sum[i] += here * simd::load(simd::mask(borders[i]), x + at + (i / 3 - 1) * t.width + i % 3 - 1);
+        sum[i] = simd::add_product(simd::mask(borders[i]), here, simd::load(x + at + (i / 3 - 1) * t.width + i % 3 - 1), sum[i]);
     }
     for (int i = 0; i < 9; ++i) out[(p - t.begin) * 9 + i] += total<S>(sum[i]);
   }
@@ -134,34 +185,74 @@ void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
     }
 }
 
-// One vector of columns at a time, its places and coefficients kept over all rows.
-template <class S>
-void resize_columns_planes(const Band<S>& b, const Planes<S>& planes) {
+// One vector of columns at a time, its places and coefficients kept over all rows. `pick` takes the lanes' inputs.
+template <class S, int taps, class Pick>
+INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int column, const Pick& pick) {
   using simd = Simd<S>;
-  constexpr int lanes = simd::lanes;
-  for (int j = 0; j < b.out; j += lanes) {
-    const int used = b.out - j < lanes ? b.out - j : lanes;
-    const auto m = simd::mask(first_lanes(used));
-    for (int k = 0; k < b.taps; ++k) {
-      alignas(64) int32_t place[kMaxLanes] = {};
-      alignas(64) S coefficient[kMaxLanes] = {};
+  using V = typename simd::V;
+  const int used = b.out - column < simd::lanes ? b.out - column : simd::lanes, base = b.first[column];
+  const auto m = simd::mask(first_lanes(used));
+  for (int from = 0; from < b.taps; from += taps) {
+    alignas(64) int32_t place[taps][kMaxLanes] = {};
+    alignas(64) S coefficient[taps][kMaxLanes] = {};
+    for (int k = 0; k < taps && from + k < b.taps; ++k)
       for (int i = 0; i < used; ++i) {
-        place[i] = b.first[j + i] + k;
-        coefficient[i] = b.coefficients[(j + i) * b.taps + k];
+        place[k][i] = b.first[column + i] - base + from + k;
+        coefficient[k][i] = b.coefficients[(column + i) * b.taps + from + k];
       }
-      const auto c = simd::load(coefficient);
-      for (int p = 0; p < planes.count; ++p) {
-        const S* in = planes.in + p * planes.in_stride;
-        S* out = planes.out + p * planes.out_stride + j;
-        for (int row = 0; row < planes.across; ++row, in += b.in, out += b.out) {
-          auto sum = c * simd::gather(in, place);
-          if (k) sum += simd::load(m, out);
-          simd::store(m, out, sum);
-        }
+    V c[taps];
+    for (int k = 0; k < taps; ++k) c[k] = simd::load(coefficient[k]);
+    for (int p = 0; p < planes.count; ++p) {
+      const S* in = planes.in + p * planes.in_stride + base;
+      S* out = planes.out + p * planes.out_stride + column;
+      for (int row = 0; row < planes.across; ++row, in += b.in, out += b.out) {
+        V sum = from ? simd::load(m, out) : V{};
+        pick(in, place, c, sum);
+        simd::store(m, out, sum);
       }
     }
   }
 }
+
+template <class S, int taps>
+INLINE void gather_columns(const Band<S>& b, const Planes<S>& planes, int column) {
+  using V = typename Simd<S>::V;
+  resize_columns_by<S, taps>(b, planes, column, [](const S* in, const auto& place, const V* c, V& sum) {
+    for (int k = 0; k < taps; ++k) sum += c[k] * Simd<S>::gather(in, place[k]);
+  });
+}
+
+template <class S>
+void resize_columns_planes(const Band<S>& b, const Planes<S>& planes) {
+  for (int column = 0; column < b.out; column += Simd<S>::lanes) gather_columns<S, 1>(b, planes, column);
+}
+
+#if defined(DICENET_MM_AVX512)
+// The inputs of 16 columns lie within two vectors, unless the axis shrinks to less than half.
+template <int taps>
+INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, int column) {
+  resize_columns_by<float, taps>(
+      b, planes, column, [](const float* in, const auto& place, const __m512* c, __m512& sum) __attribute__((always_inline)) {
+        const __m512 low = _mm512_loadu_ps(in), high = _mm512_loadu_ps(in + 16);
+#pragma GCC unroll 4
+        for (int k = 0; k < taps; ++k)
+          sum += c[k] * _mm512_permutex2var_ps(low, _mm512_load_si512(place[k]), high);
+      });
+}
+
+template <>
+void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
+  for (int column = 0; column < b.out; column += 16) {
+    const int end = column + 16 < b.out ? column + 16 : b.out;
+    if (b.first[end - 1] + b.taps - b.first[column] > 32)
+      gather_columns<float, 1>(b, planes, column);
+    else if (b.taps <= 2)
+      permute_columns<2>(b, planes, column);
+    else
+      permute_columns<4>(b, planes, column);
+  }
+}
+#endif
 
 template <class S>
 constexpr Kernels<S> all_kernels() {

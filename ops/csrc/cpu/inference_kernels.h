@@ -17,61 +17,96 @@ INLINE V branch_term(const float* prm, V u, V acc) {
 struct LocalFusion {
   const float* local;
   float* y;
-  float* lane_sums;
-  int begin;
+  float* sums;  // (channels, lanes)
   int64_t area;
+  const float* prm = nullptr;
+  float *out = nullptr, *sum = nullptr;
+  INLINE_METHOD begin(int64_t offset) { prm = local, out = y + offset, sum = sums; }
+  INLINE_METHOD next(simd::M m, V depth, V height, V width) {
+    const V u = branch_term(prm + 3, height, branch_term(prm, depth, simd::splat(prm[9]))) + branch_term(prm + 6, width, V{});
+    const V z = prelu(u, prm[10]);
+    simd::store(m, out, z);
+    simd::store(sum, simd::load(sum) + simd::keep(m, z));
+    prm += kLocal, out += area, sum += simd::lanes;
+  }
+};
 
-  INLINE void emit(const LocalFusion& f, int p, int64_t at, simd::M m, V d, V h, V w) {
-    const float* prm = f.local + static_cast<int64_t>(p) * kLocal;
-    const int64_t channel = p - f.begin;
-    const V u = branch_term(prm + 3, h, branch_term(prm, d, simd::splat(prm[9]))) + branch_term(prm + 6, w, V{});
-    const V y = prelu(u, prm[10]);
-    simd::store(m, f.y + channel * f.area + at, y);
-    float* sums = f.lane_sums + channel * simd::lanes;
-    simd::store(sums, simd::load(sums) + simd::keep(m, y));
+struct ResizedLocalFusion {
+  LocalFusion fusion;
+  const float *height, *width;
+  int64_t i = 0;
+  INLINE_METHOD begin(int64_t offset) { fusion.begin(offset), i = offset; }
+  INLINE_METHOD next(simd::M m, V depth, V, V) {
+    fusion.next(m, depth, simd::load(m, height + i), simd::load(m, width + i));
+    i += fusion.area;
   }
 };
 
 constexpr int kMaxChunk = 32;
 
-template <class March>
-INLINE void with_sums(const Tile<float>& t, const float* local, float* y, float* sums, const March& go) {
-  alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  go(LocalFusion{local, y, lane_sums, t.begin, static_cast<int64_t>(t.height) * t.width});
-  for (int i = 0; i < t.end - t.begin; ++i) sums[i] = total<float>(simd::load(lane_sums + i * simd::lanes));
+void add_lanes(const float* lane_sums, int channels, float* sums) {
+  for (int i = 0; i < channels; ++i) sums[i] = total<float>(simd::load(lane_sums + i * simd::lanes));
 }
 
 void local_fusion_tile(const Tile<float>& t, const float* local, float* y, float* sums) {
-  with_sums(t, local, y, sums, [&](const LocalFusion& f) __attribute__((always_inline)) {
-    march<float, kDepth | kHeight | kWidth, true>(
-        t, [&](int p, int64_t at, simd::M m, V d, V h, V w) __attribute__((always_inline)) {
-          LocalFusion::emit(f, p, at, m, d, h, w);
-        });
-  });
+  alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
+  march<float, kDepth | kHeight | kWidth, true>(t, LocalFusion{local + t.begin * kLocal, y, lane_sums, area_of(t)});
+  add_lanes(lane_sums, t.end - t.begin, sums);
 }
 
 void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width, const float* local,
                                float* y, float* sums) {
-  with_sums(t, local, y, sums, [&](const LocalFusion& f) __attribute__((always_inline)) {
-    march<float, kDepth, true>(t, [&](int p, int64_t at, simd::M m, V d, V, V) __attribute__((always_inline)) {
-      const int64_t i = (p - t.begin) * f.area + at;
-      LocalFusion::emit(f, p, at, m, d, simd::load(m, height + i), simd::load(m, width + i));
-    });
-  });
+  alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
+  const LocalFusion fusion{local + t.begin * kLocal, y, lane_sums, area_of(t)};
+  march<float, kDepth, true>(t, ResizedLocalFusion{fusion, height, width});
+  add_lanes(lane_sums, t.end - t.begin, sums);
 }
 
-void spatial_plane(const float* x, int height, int width, const uint32_t* borders, const float* spatial, float gate,
-                   float* y) {
+// `vectors` vectors beside each other go down the rows together; each row adds to the outputs above, at and below it.
+template <int vectors>
+INLINE void spatial_columns(const float* x, int height, int width, int column, const V* taps, V bias, V p, V q, float* y) {
+  V one[vectors], two[vectors];  // outputs of the row that comes, with one row of taps in, and of the one before, with two
+  simd::M left[vectors], here[vectors], right[vectors];
+#pragma GCC unroll 4
+  for (int j = 0; j < vectors; ++j) {
+    const int start = column + j * simd::lanes, lanes = width - start;
+    const uint32_t inside = first_lanes(lanes);
+    here[j] = simd::mask(inside);
+    left[j] = simd::mask(start == 0 ? inside & ~1u : inside);
+    right[j] = simd::mask(lanes <= simd::lanes ? inside & ~(1u << (lanes - 1)) : inside);
+    one[j] = two[j] = bias;
+  }
+  x += column, y += column;
+  for (int row = 0; row <= height; ++row, x += width, y += width) {
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; ++j) {
+      V done = two[j];
+      if (row < height) {
+        const float* at = x + j * simd::lanes;
+        const V a = simd::load(at - 1), b = simd::load(at), c = simd::load(at + 1);
+        done = simd::add_product(left[j], taps[6], a, done + taps[7] * b);
+        done = simd::add_product(right[j], taps[8], c, done);
+        two[j] = simd::add_product(left[j], taps[3], a, one[j] + taps[4] * b);
+        two[j] = simd::add_product(right[j], taps[5], c, two[j]);
+        one[j] = simd::add_product(left[j], taps[0], a, bias + taps[1] * b);
+        one[j] = simd::add_product(right[j], taps[2], c, one[j]);
+      }
+      if (row > 0) simd::store(here[j], y - width + j * simd::lanes, p * done + q * simd::min(done, V{}));
+    }
+  }
+}
+
+void spatial_plane(const float* x, int height, int width, const float* spatial, float gate, float* y) {
   V taps[9];
   for (int i = 0; i < 9; ++i) taps[i] = simd::splat(spatial[i]);
-  const V bias = simd::splat(spatial[kBias]), scale = simd::splat(gate);
-  const int area = height * width;
-  for (int at = 0; at < area; at += simd::lanes, borders += 9) {
-    V even = bias, odd{};
-    for (int i = 0; i < 9; ++i)
-      (i % 2 ? odd : even) += taps[i] * simd::load(simd::mask(borders[i]), x + at + (i / 3 - 1) * width + i % 3 - 1);
-    simd::store(simd::mask(borders[4]), y + at, prelu(even + odd, spatial[kSlope]) * scale);
-  }
+  const V bias = simd::splat(spatial[kBias]), p = simd::splat(gate), q = simd::splat(gate * spatial[kSlope]);
+  int column = 0;
+  for (; width - column > 2 * simd::lanes; column += 3 * simd::lanes)
+    spatial_columns<3>(x, height, width, column, taps, bias, p, q, y);
+  if (width - column > simd::lanes)
+    spatial_columns<2>(x, height, width, column, taps, bias, p, q, y);
+  else if (width > column)
+    spatial_columns<1>(x, height, width, column, taps, bias, p, q, y);
 }
 
 void multiply_rows(const float* matrix, const float* x, int rows, int columns, float* out) {

@@ -86,8 +86,7 @@ struct InferenceKernels {
   void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width, const float* local,
                                float* y, float* sums);
   // 3x3 convolution of a plane, PReLU, times the gate.
-  void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial, float gate,
-                  float* y);
+  void (*spatial)(const float* x, int height, int width, const float* spatial, float gate, float* y);
   // out (rows) = matrix (rows, columns) . x
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
   // Voxels of `in` (planes `area` apart) to a panel (planes, kColumns).

@@ -2,7 +2,10 @@
 //
 // A vector holds consecutive voxels of the flattened plane. Their height and width taps stay in registers while the march goes
 // from channel to channel; a plane adds to the outputs of the channel before it, its own and the one after it, so that
-// it is loaded once. `emit(channel, offset, mask, depth, height, width)` takes each finished vector.
+// it is loaded once. `sink.begin(offset)` is told of each new place in the plane, `sink.next(mask, depth, height, width)`
+// takes the finished vectors of one channel after the other.
+//
+// Loads are not masked, only what is added: inputs must be readable for a margin (see plan.h) before and after.
 #pragma once
 #include "kernels.h"
 #include "simd.h"
@@ -11,81 +14,98 @@ namespace {
 
 using namespace dicenet_mm;
 
-// acc + taps . (a, b, c)
-template <class V>
-INLINE V dot3(const V* taps, V a, V b, V c, V acc) {
-  return acc + taps[0] * a + taps[1] * b + taps[2] * c;
-}
-
-// The voxels of a plane beside each lane: row above, own row, row below.
+// Three voxels in a line, the middle one always inside; taps meet those beside it where they lie in the plane.
 template <class S>
-INLINE typename Simd<S>::V neighbour(const S* at, const typename Simd<S>::M* inside, int width, int i) {
-  return Simd<S>::load(inside[i], at + (i / 3 - 1) * width + i % 3 - 1);
+struct Line {
+  using V = typename Simd<S>::V;
+  using M = typename Simd<S>::M;
+  V a, b, c;
+  M has_a, has_c;
+  INLINE V dot(const Line& x, const V* taps, V sum) {
+    sum = Simd<S>::add_product(x.has_a, taps[0], x.a, sum);
+    return Simd<S>::add_product(x.has_c, taps[2], x.c, sum + taps[1] * x.b);
+  }
+};
+
+// Outputs that wait for planes to come: of the next channel, with its first row of taps in, and of this one, with two.
+template <class S>
+struct Pending {
+  using V = typename Simd<S>::V;
+  V one{}, two{};
+  INLINE V add(Pending& s, const V* taps, const Line<S>& x) {
+    const V done = Line<S>::dot(x, taps + 6, s.two);
+    s.two = Line<S>::dot(x, taps + 3, s.one);
+    s.one = Line<S>::dot(x, taps, V{});
+    return done;
+  }
+};
+
+template <class S>
+INLINE void load_taps(const S* taps, int64_t padded, typename Simd<S>::V* out) {
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; ++i) out[i] = Simd<S>::load(taps + i * padded);
 }
 
-template <class S, int branches, bool shared, class Emit>
-INLINE void march(const Tile<S>& t, const Emit& emit) {
+template <class S, int branches, bool shared, class Sink>
+INLINE void march(const Tile<S>& t, Sink sink) {
   using simd = Simd<S>;
   using V = typename simd::V;
   constexpr bool D = branches & kDepth, H = branches & kHeight, W = branches & kWidth;
-  const int64_t area = static_cast<int64_t>(t.height) * t.width;
+  const int64_t width = t.width, area = t.height * width, stride = t.stride;
   const int64_t padded = (area + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+  const int channels = t.end - t.begin;
+  const bool first = t.begin > 0, last = t.end < t.depth;  // whether there is a plane before, and one after
   const uint32_t* borders = t.borders;
   for (int64_t offset = 0; offset < area; offset += simd::lanes, borders += 9) {
-    typename simd::M inside[9];
-    for (int i = 0; i < 9; ++i) inside[i] = simd::mask(borders[i]);
+    // Neighbours are named by their place in the 3x3 window, 0 to 8.
+    const typename simd::M m0 = simd::mask(borders[0]), m1 = simd::mask(borders[1]), m2 = simd::mask(borders[2]),
+                           m3 = simd::mask(borders[3]), m4 = simd::mask(borders[4]), m5 = simd::mask(borders[5]),
+                           m6 = simd::mask(borders[6]), m7 = simd::mask(borders[7]), m8 = simd::mask(borders[8]);
     V kh[9], kw[9];
-    for (int i = 0; i < 9; ++i) {
-      if (H) kh[i] = simd::load(t.height_taps + i * padded + offset);
-      if (W) kw[i] = simd::load(t.width_taps + i * padded + offset);
-    }
-    // Of the channel that comes: its first row of taps is in; of the one before: two rows.
-    V h1{}, h2{}, w1{}, w2{}, depth{};
-    const S* xh = t.height_in + offset;
-    const S* xw = t.width_in + offset;
-    const S* xd = t.depth_in + offset;
-    auto across = [&](const S* x, int i) __attribute__((always_inline)) {
-      return neighbour<S>(x, inside, t.width, i);
+    if (H) load_taps(t.height_taps + offset, padded, kh);
+    if (W) load_taps(t.width_taps + offset, padded, kw);
+    const S *xd = t.depth_in + offset, *xh = shared ? xd : t.height_in + offset, *xw = shared ? xd : t.width_in + offset;
+    const S* kd = t.depth_taps + static_cast<int64_t>(t.begin) * 9;
+    auto row = [&](const S* x) __attribute__((always_inline)) {
+      return Line<S>{simd::load(x - 1), simd::load(x), simd::load(x + 1), m3, m5};
     };
-    if (t.begin > 0) {
-      if (H) h1 = dot3(kh, across(xh - t.stride, 3), across(xh - t.stride, 4), across(xh - t.stride, 5), V{});
-      if (W) w1 = dot3(kw, across(xw - t.stride, 1), across(xw - t.stride, 4), across(xw - t.stride, 7), V{});
-    }
-    for (int p = t.begin; p < t.end; ++p, xh += t.stride, xw += t.stride, xd += t.stride) {
-      V x[9], height{}, width{}, own{};
-      if (H || (D && shared))
-        for (int i = 3; i < 6; ++i) x[i] = across(shared ? xd : xh, i);
-      if (H) {
-        height = dot3(kh + 6, x[3], x[4], x[5], h2);
-        h2 = dot3(kh + 3, x[3], x[4], x[5], h1);
-        h1 = dot3(kh, x[3], x[4], x[5], V{});
-      }
-      if (W || (D && shared)) {
-        if (!(shared && (H || D))) x[4] = across(shared ? xd : xw, 4);
-        for (int i = 1; i < 9; i += 6) x[i] = across(shared ? xd : xw, i);
-      }
-      if (W) {
-        width = dot3(kw + 6, x[1], x[4], x[7], w2);
-        w2 = dot3(kw + 3, x[1], x[4], x[7], w1);
-        w1 = dot3(kw, x[1], x[4], x[7], V{});
-      }
-      if (D) {
-        const S* k = t.depth_taps + static_cast<int64_t>(p) * 9;
-        if (!shared)
-          for (int i = 1; i < 8; i += i == 1 || i == 5 ? 2 : 1) x[i] = across(xd, i);
-        for (int i = 0; i < 9; i += i == 2 ? 4 : 2) x[i] = across(xd, i);
-        V even{}, odd{};  // two chains of additions, to hide their latency
-        for (int i = 0; i < 9; ++i) (i % 2 ? odd : even) += simd::splat(k[i]) * x[i];
-        own = even + odd;
-      }
-      if (p > t.begin) emit(p - 1, offset, inside[4], depth, height, width);
+    auto column = [&](const S* x) __attribute__((always_inline)) {
+      return Line<S>{simd::load(x - width), simd::load(x), simd::load(x + width), m1, m7};
+    };
+    auto window = [&](const S* x) __attribute__((always_inline)) {
+      const Line<S> r = row(x), c = column(x);
+      const S *up = x - width, *down = x + width;
+      auto tap = [&](int i) __attribute__((always_inline)) { return simd::splat(kd[i]); };
+      V even = tap(4) * r.b, odd = simd::add_product(m1, tap(1), c.a, V{});  // two chains hide the latency
+      odd = simd::add_product(m3, tap(3), r.a, odd);
+      odd = simd::add_product(m5, tap(5), r.c, odd);
+      odd = simd::add_product(m7, tap(7), c.c, odd);
+      even = simd::add_product(m0, tap(0), simd::load(up - 1), even);
+      even = simd::add_product(m2, tap(2), simd::load(up + 1), even);
+      even = simd::add_product(m6, tap(6), simd::load(down - 1), even);
+      even = simd::add_product(m8, tap(8), simd::load(down + 1), even);
+      return even + odd;
+    };
+    sink.begin(offset);
+    Pending<S> h, w;
+    if (H && first) h.one = Line<S>::dot(row(xh - stride), kh, V{});
+    if (W && first) w.one = Line<S>::dot(column(xw - stride), kw, V{});
+    if (H) Pending<S>::add(h, kh, row(xh));
+    if (W) Pending<S>::add(w, kw, column(xw));
+    V depth{};  // of the channel whose height and width branches still wait for the next plane
+    if (D) depth = window(xd);
+    for (int left = channels - 1; left > 0; --left) {
+      xd += stride, xh += stride, xw += stride, kd += 9;
+      V height{}, wide{}, own{};
+      if (H) height = Pending<S>::add(h, kh, row(xh));
+      if (W) wide = Pending<S>::add(w, kw, column(xw));
+      if (D) own = window(xd);
+      sink.next(m4, depth, height, wide);
       depth = own;
     }
-    if (t.end < t.depth) {
-      if (H) h2 = dot3(kh + 6, across(xh, 3), across(xh, 4), across(xh, 5), h2);
-      if (W) w2 = dot3(kw + 6, across(xw, 1), across(xw, 4), across(xw, 7), w2);
-    }
-    emit(t.end - 1, offset, inside[4], depth, h2, w2);
+    if (H && last) h.two = Line<S>::dot(row(xh + stride), kh + 6, h.two);
+    if (W && last) w.two = Line<S>::dot(column(xw + stride), kw + 6, w.two);
+    sink.next(m4, depth, h.two, w.two);
   }
 }
 

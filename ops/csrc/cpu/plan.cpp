@@ -169,6 +169,14 @@ Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S
 }
 
 template <class S>
+const S* Plan<S>::readable(const S* in, int begin, int end, int64_t stride, const Extent<S>& extent, S* copy) const {
+  const int64_t before = begin > 0 ? stride : 0, length = (end - begin) * stride + (end < sizes.depth ? stride : 0);
+  if (in - before - extent.begin >= margin() && extent.end - in - length >= margin()) return in;
+  std::copy(in - before, in + length, copy);
+  return copy + before;
+}
+
+template <class S>
 Tile<S> Plan<S>::tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in,
                       int64_t stride) const {
   return {sizes.depth, sizes.height, sizes.width,        begin,         end,           depth_in,       height_in,

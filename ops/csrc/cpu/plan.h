@@ -1,5 +1,6 @@
 // What the tiles of one call share: tables made from its sizes and kernels, and the way of a tile through resizing.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "kernels.h"
@@ -47,6 +48,29 @@ enum class Purpose { image, tile, panel, count };
 template <class S>
 S* scratch(int64_t size, Purpose purpose);
 
+// Pieces of one block of memory, each with `margin` elements before and after it that may be read.
+template <class S>
+class Pieces {
+ public:
+  Pieces(S* memory, int64_t margin) : next_(memory), margin_(margin) {}
+  static int64_t size(int count, int64_t elements, int64_t margin) { return elements + (count + 1) * margin; }
+  S* take(int64_t elements) {
+    S* piece = next_ + margin_;
+    next_ = piece + elements;
+    return piece;
+  }
+
+ private:
+  S* next_;
+  const int64_t margin_;
+};
+
+// Memory that may be read.
+template <class S>
+struct Extent {
+  const S *begin, *end;
+};
+
 // The operator, or the one that takes a gradient of its output back to its input: kernels turned by half a turn, resizing
 // transposed and in reverse order.
 template <class S>
@@ -56,6 +80,13 @@ class Plan {
 
   const Sizes sizes;
   const Kernels<S>& run;
+
+  // How far before and after their planes the kernels read.
+  int64_t margin() const { return std::max(sizes.width, sizes.kernel_width) + 1 + 2 * kMaxLanes; }
+
+  // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their margins lie
+  // within `extent`, else copied to `copy`, which takes end - begin + 2 planes. Points to channel `begin`.
+  const S* readable(const S* in, int begin, int end, int64_t stride, const Extent<S>& extent, S* copy) const;
 
   // Channels [begin, end); the inputs point to channel `begin`.
   Tile<S> tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in, int64_t stride) const;
@@ -71,7 +102,6 @@ class Plan {
   void resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
   void resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
 
-  const uint32_t* plane_borders() const { return borders_.data(); }
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
 

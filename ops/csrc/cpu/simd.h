@@ -5,6 +5,7 @@
 #include <cstring>
 
 #define INLINE static inline __attribute__((always_inline))
+#define INLINE_METHOD inline __attribute__((always_inline)) void
 
 namespace {
 
@@ -26,6 +27,7 @@ struct Simd<float> {
   INLINE void store(M m, float* p, V v) { _mm512_mask_storeu_ps(p, m, v); }
   INLINE V gather(const float* p, const int32_t* i) { return _mm512_i32gather_ps(_mm512_loadu_si512(i), p, 4); }
   INLINE V min(V a, V b) { return _mm512_min_ps(a, b); }
+  INLINE V add_product(M m, V a, V b, V sum) { return _mm512_mask3_fmadd_ps(a, b, sum, m); }
   INLINE V keep(M m, V v) { return _mm512_maskz_mov_ps(m, v); }
 };
 
@@ -43,6 +45,7 @@ struct Simd<double> {
   INLINE V gather(const double* p, const int32_t* i) {
     return _mm512_i32gather_pd(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(i)), p, 8);
   }
+  INLINE V add_product(M m, V a, V b, V sum) { return _mm512_mask3_fmadd_pd(a, b, sum, m); }
 };
 
 #elif defined(DICENET_MM_AVX2)
@@ -66,6 +69,7 @@ struct Simd<float> {
   }
   INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
   INLINE V keep(M m, V v) { return _mm256_and_ps(_mm256_castsi256_ps(m), v); }
+  INLINE V add_product(M m, V a, V b, V sum) { return sum + a * keep(m, b); }
 };
 
 template <>
@@ -85,6 +89,7 @@ struct Simd<double> {
   INLINE V gather(const double* p, const int32_t* i) {
     return _mm256_i32gather_pd(p, _mm_loadu_si128(reinterpret_cast<const __m128i*>(i)), 8);
   }
+  INLINE V add_product(M m, V a, V b, V sum) { return sum + a * _mm256_and_pd(_mm256_castsi256_pd(m), b); }
 };
 
 #else
@@ -93,10 +98,13 @@ struct Simd<double> {
 template <class S>
 struct Simd {
   typedef S V __attribute__((vector_size(16)));
-  using M = uint32_t;
+  typedef decltype(V{} < V{}) M;  // integers, all bits set in the lanes that count
   static constexpr int lanes = 16 / sizeof(S);
-  static constexpr M all = (1u << lanes) - 1;
-  INLINE M mask(uint32_t bits) { return bits & all; }
+  INLINE M mask(uint32_t bits) {
+    M m;
+    for (int i = 0; i < lanes; ++i) m[i] = bits >> i & 1 ? -1 : 0;
+    return m;
+  }
   INLINE V splat(S s) { return s - V{}; }
   INLINE V load(const S* p) {
     V v;
@@ -104,17 +112,15 @@ struct Simd {
     return v;
   }
   INLINE V load(M m, const S* p) {  // what is masked out may lie outside the tensor
-    if (m == all) return load(p);
     V v{};
     for (int i = 0; i < lanes; ++i)
-      if (m >> i & 1) v[i] = p[i];
+      if (m[i]) v[i] = p[i];
     return v;
   }
   INLINE void store(S* p, V v) { std::memcpy(p, &v, sizeof v); }
   INLINE void store(M m, S* p, V v) {
-    if (m == all) return store(p, v);
     for (int i = 0; i < lanes; ++i)
-      if (m >> i & 1) p[i] = v[i];
+      if (m[i]) p[i] = v[i];
   }
   INLINE V gather(const S* p, const int32_t* index) {
     V v;
@@ -122,11 +128,8 @@ struct Simd {
     return v;
   }
   INLINE V min(V a, V b) { return a < b ? a : b; }
-  INLINE V keep(M m, V v) {
-    for (int i = 0; i < lanes; ++i)
-      if (!(m >> i & 1)) v[i] = 0;
-    return v;
-  }
+  INLINE V keep(M m, V v) { return m ? v : V{}; }
+  INLINE V add_product(M m, V a, V b, V sum) { return sum + a * keep(m, b); }
 };
 
 #endif
