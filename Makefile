@@ -11,7 +11,7 @@ INPUTS := setup.py pyproject.toml dicenet_mm/version.py requirements/common.txt 
 	$(sort $(wildcard ops/csrc/*.* ops/csrc/*/*.*))
 STAMP := $(VENV)/.setup-$(shell (pwd; cat $(INPUTS)) | cksum | tr ' ' -)
 
-.PHONY: help setup test lint clean
+.PHONY: help setup quickstart test lint clean
 
 help:  ## list the targets and variables
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,18 @@ $(STAMP):
 	$(PY) -m pip check
 	rm -f $(VENV)/.setup-*
 	touch $@
+
+QUICK := work_dirs/quickstart
+quickstart: setup  ## train, test and try a small detector on built-in data; interrupted, it goes on where it was
+	$(PY) tools/train.py configs/quickstart.py --resume
+	$(PY) tools/test.py configs/quickstart.py "$$(ls -t $(QUICK)/best_*.pth | head -n 1)" --eval mAP --fuse
+	$(PY) tools/demo.py --model quickstart --out-dir outputs/quickstart
+	@printf '\n%s\n' 'quickstart is done:' \
+		'  pictures    outputs/quickstart/*.jpg, what was found in outputs/quickstart/predictions.json' \
+		'  curves      $(QUICK)/curves.png' \
+		'  metrics     $(QUICK)/metrics.json' \
+		"  checkpoint  $$(ls -t $(QUICK)/best_*.pth | head -n 1)" \
+		'Your own pictures: $(PY) tools/demo.py PICTURE...    Your own data: $(PY) tools/train.py CONFIG --data DIR'
 
 test: setup  ## set up, then run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)

@@ -26,6 +26,27 @@ def read_checkpoint(path: str) -> dict:
     return checkpoint
 
 
+def require_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
+    """Refuse a start for another training that has nothing to give, or a backbone of another shape.
+
+    A head of another class count is what such a start is for: mmengine names what it leaves out.
+
+    Raises:
+        UserError: If no weight fits, or one of the backbone has another shape, naming it.
+    """
+    weights, own = checkpoint.get('state_dict', checkpoint), model.state_dict()
+    shared = [name for name in weights if name in own]
+    if not shared:
+        raise UserError(f'{path} has no weight that this model knows: its names are like {next(iter(weights), "none")}, '
+                        f'those of the model like {next(iter(own))}')
+    for name in shared:
+        # kernels of another input_size are resampled by the backbone
+        if (name.startswith('backbone.') and weights[name].shape != own[name].shape
+                and not name.endswith(('height_weight', 'width_weight'))):
+            raise UserError(f'{path} is of another backbone: {name} is {tuple(weights[name].shape)} there and '
+                            f'{tuple(own[name].shape)} here. Give the same widen_factor, or another load_from')
+
+
 def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
     """Load every weight of a model.
 

@@ -134,3 +134,25 @@ def test_mistakes_give_one_sentence(args, message, monkeypatch):
     with pytest.raises(SystemExit) as stop:
         command(*args)
     assert str(stop.value).startswith('error: ') and message in str(stop.value)
+
+
+@pytest.mark.parametrize('error,message', [
+    (KeyboardInterrupt(), 'continue with the same command and --resume'),
+    (OSError(28, 'No space left on device', 'work_dirs/a.pth'), 'the disk is full (work_dirs/a.pth)'),
+])
+def test_interruptions(error, message, monkeypatch):
+    """Whatever is under way when they come."""
+    def stop(*args, **kwargs):
+        raise error
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr('dicenet_mm.apis.load_config', stop)
+    with pytest.raises(SystemExit) as stopped:
+        command('train.py', 'configs/ssd_dicenet_300_coco.py')
+    assert message in str(stopped.value)
+
+
+def test_traceback_on_request(monkeypatch):
+    from dicenet_mm.errors import UserError
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError):
+        command('train.py', 'nothing.py', '--traceback')
