@@ -1,7 +1,7 @@
 """dim_conv on a card: `pytest -m cuda`, where the CUDA operators were built."""
 import pytest
 import torch
-from dicenet_mm.ops import dim_conv, library, reference
+from dicenet_mm.ops import dim_conv, inference, library, reference
 
 DEVICE = 'cuda'
 
@@ -106,6 +106,21 @@ def test_another_stream_and_a_graph(kernel_sizes):
     plain[0].mul_(2)
     graph.replay()
     assert torch.equal(y, 2 * expected)
+
+
+@pytest.mark.parametrize('shape,kernel_sizes', [
+    ((2, 58, 28, 28), (28, 28)), ((1, 278, 7, 7), (7, 7)), ((2, 69, 38, 38), (28, 28)),
+    ((1, 139, 19, 10), (14, 14)),
+])
+def test_inference_unit(shape, kernel_sizes):
+    """Against the same packed weights in float64 on the CPU, where PyTorch's own operators serve."""
+    d = shape[1]
+    kernels = ((count, 3, 3) for count in (d, *kernel_sizes))
+    x = torch.randn(shape)
+    unit = [torch.randn(size) for size in (*kernels, (d, 12), (d, 12), (d // 4, d), (d, d // 4))]
+    expected = inference.dice_unit(x.double(), [weight.double() for weight in unit])
+    y = torch.ops.dicenet_mm.dice_unit(x.to(DEVICE), [weight.to(DEVICE) for weight in unit])
+    assert_close([y], [expected], 1e-5)
 
 
 def test_autocast():

@@ -39,17 +39,23 @@ def make(shape, kernel_sizes, dtype=torch.float64):
     return [torch.randn(size, dtype=torch.float64).to(dtype) for size in sizes]
 
 
-def emulate(program, folder, inputs, order='shuffled', multiprocessors=8, fault='none'):
-    """What the kernels make of the inputs, by NAMES; RuntimeError with what the sanitizer says."""
-    x, _, depth_weight, height_weight, width_weight = inputs
-    file = folder / 'io'
+def run(program, folder, operator, inputs, kernel_sizes, order='shuffled', multiprocessors=8, fault='none'):
+    """What the operator makes of the inputs, flat; RuntimeError with what the sanitizer says."""
+    x, file = inputs[0], folder / 'io'
     file.write_bytes(b''.join(tensor.view(torch.uint8).numpy().tobytes() for tensor in inputs))
-    words = (str(x.dtype).removeprefix('torch.'), order, fault, multiprocessors, *x.shape, len(height_weight),
-             len(width_weight), file)
+    dtype = str(x.dtype).removeprefix('torch.')
+    words = (operator, dtype, order, fault, multiprocessors, *x.shape, *kernel_sizes, file)
     done = subprocess.run([program, *map(str, words)], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
-    flat = torch.from_numpy(np.fromfile(f'{file}.out', np.uint8)).view(x.dtype)
+    return torch.from_numpy(np.fromfile(f'{file}.out', np.uint8)).view(x.dtype)
+
+
+def emulate(program, folder, inputs, *args, **kwargs):
+    """What dim_conv and its gradients make of the inputs, by NAMES."""
+    x, _, depth_weight, height_weight, width_weight = inputs
+    kernel_sizes = len(height_weight), len(width_weight)
+    flat = run(program, folder, 'dim_conv', inputs, kernel_sizes, *args, **kwargs)
     n, d, h, w = x.shape
     shapes = ((n, 3 * d, h, w), x.shape, depth_weight.shape, height_weight.shape, width_weight.shape)
     parts = flat.split([torch.Size(shape).numel() for shape in shapes])
@@ -146,3 +152,44 @@ def test_the_emulation_notices_a_missing_barrier(program, tmp_path, kernel_sizes
 def test_the_emulation_notices_too_little_shared_memory(program, tmp_path, kernel_sizes):
     with pytest.raises(RuntimeError, match='AddressSanitizer: use-after-poison'):
         emulate(program, tmp_path, make((1, 6, 6, 5), kernel_sizes), fault='little_shared')
+
+
+def dice_unit(x, depth_weight, height_weight, width_weight, local, spatial, squeeze, excite):
+    """The unit from its parts, with the coefficients as ops/inference.py describes them."""
+    branches = reference.dim_conv(x, depth_weight, height_weight, width_weight)
+    fused = torch.zeros_like(x)
+    for c in range(x.shape[1]):
+        for b in range(3):
+            p, r, knee = local[c, 3 * b:3 * b + 3]
+            u = branches[:, 3 * c + b]
+            fused[:, c] += p * u + r * u.clamp(max=knee)
+        fused[:, c] += local[c, 9]
+        fused[:, c] = torch.nn.functional.prelu(fused[:, c], 1 + local[c, 10])
+    gate = (excite @ (squeeze @ fused.mean((2, 3)).T).relu()).sigmoid().T
+    taps = spatial[:, None, :9].unflatten(2, (3, 3))
+    y = torch.conv2d(fused, taps, spatial[:, 9], padding=1, groups=x.shape[1])
+    y = torch.where(y > 0, y, y * (1 + spatial[:, 10, None, None]))
+    return y * gate[..., None, None]
+
+
+@pytest.mark.parametrize('shape,kernel_sizes', [
+    ((2, 37, 7, 7), (7, 7)), ((1, 9, 33, 18), (33, 18)), ((2, 300, 3, 2), (3, 2)), ((1, 4, 1, 1), (1, 1)),
+    ((2, 9, 10, 10), (7, 7)), ((1, 6, 20, 33), (20, 14)), ((1, 5, 4, 5), (7, 14))], ids=str)
+@pytest.mark.parametrize('multiprocessors', [1, 100])
+def test_inference_unit(program, tmp_path, shape, kernel_sizes, multiprocessors):
+    d = shape[1]
+    kernels = ((count, 3, 3) for count in (d, *kernel_sizes))
+    sizes = (shape, *kernels, (d, 12), (d, 12), (d // 4, d), (d, d // 4))
+    inputs = [torch.randn(size, dtype=torch.float64) for size in sizes]
+    expected = dice_unit(*inputs)
+
+    def emulated(inputs, **kwargs):
+        return run(program, tmp_path, 'dice_unit', inputs, kernel_sizes, **kwargs).view(shape)
+
+    results = [emulated(inputs, order=order, multiprocessors=multiprocessors) for order in ORDERS]
+    torch.testing.assert_close(results[0], expected, rtol=1e-12, atol=1e-12)
+    assert all(torch.equal(result, results[0]) for result in results)
+    error = emulated([tensor.float() for tensor in inputs]) - expected
+    assert error.abs().max() <= 1e-5 * expected.abs().max()
+    broken = [emulated(inputs, order=order, fault='no_barriers') for order in ORDERS]
+    assert not all(torch.allclose(result, expected) for result in broken)

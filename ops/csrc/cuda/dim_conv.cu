@@ -1,4 +1,4 @@
-// dim_conv and its gradients on CUDA: what torch sees of dim_conv.cuh.
+// dim_conv, its gradients and the DiCE unit of inference on CUDA: what torch sees of dim_conv.cuh.
 #include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -131,11 +131,42 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad,
   return results;
 }
 
+Tensor dice_unit_inference(const Tensor& x, at::TensorList weights) {
+  TORCH_CHECK(x.scalar_type() == at::kFloat, "x must be of float32 in the DiCE unit of inference, got ",
+              x.scalar_type());
+  TORCH_CHECK(weights.size() == 7, "unit must hold seven tensors, got ", weights.size());
+  check(x, weights[0], weights[1], weights[2]);
+  std::array<Tensor, 7> kept;  // contiguous, for as long as they are read
+  const float* data[7];
+  for (int i = 0; i < 7; ++i) {
+    check_device(x, "unit", weights[i]);
+    kept[i] = weights[i].contiguous();
+    data[i] = kept[i].const_data_ptr<float>();
+  }
+  Tensor y = at::empty(x.sizes(), x.options());
+  if (x.numel() == 0) return y;
+  const Tensor input = x.contiguous();
+  const Unit<float> unit{data[0],
+                         data[1],
+                         data[2],
+                         data[3],
+                         data[4],
+                         data[5],
+                         data[6],
+                         static_cast<int>(kept[1].size(0)),
+                         static_cast<int>(kept[2].size(0)),
+                         static_cast<int>(kept[5].size(0))};
+  StreamDevice device(x);
+  dice_unit(device, input.const_data_ptr<float>(), unit, y.mutable_data_ptr<float>(), shape_of(x));
+  return y;
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(dicenet_mm, CUDA, m) {
   m.impl("dim_conv", &dim_conv);
   m.impl("dim_conv_backward", &dim_conv_backward);
+  m.impl("dice_unit", &dice_unit_inference);
 }
 
 }  // namespace dicenet_mm::cuda

@@ -18,8 +18,9 @@ constexpr int kWarp = 32;
 constexpr int kMaxThreads = 256;
 constexpr int kMaxEdge = 32;  // of a tile, px
 constexpr int kMinChunk = 4;  // channels that a block marches over; it reads two more
-constexpr int kMaxChunk = 32;
+constexpr int kMaxChunk = kWarp;
 constexpr int kMaxOutputs = 64;  // rows (columns) of a tile behind the resize back
+constexpr int kGateLanes = 8;    // threads that share a row of the gate's matrices
 constexpr int kMarch = 16;       // steps in which a thread of the weights' gradient slides its window
 constexpr int kBlocksPerMultiprocessor = 8;
 
@@ -152,26 +153,55 @@ struct Tiling {
   int rows, columns, row_tiles, column_tiles, chunk, chunks, threads;
 };
 
+// What the march is for. The gradient of x has the taps reversed and reads three planes per channel into one.
+// The two passes of inference, X -> Y_G and Y_G -> Y, give one plane per channel too.
+enum class Pass { kForward, kAdjoint, kFuse, kSpatial };
+
+// What inference does with the branches' responses; ops/inference.py packs the coefficients.
+template <class T> struct Epilogue {
+  const T* coefficients;  // (D, kPaddedTaps): of the local fusion; or nine taps, bias, slope - 1 of kSpatial
+  const T* branches;      // (N, 2D, H, W): height and width responses, where march itself has none
+  Acc<T>* sums;           // (N, D, tiles): sums of Y_G
+  const Acc<T>* gate;     // (N, D)
+};
+
+template <class A, class T> __device__ A prelu(A value, T slope_minus_one) {
+  return value + static_cast<A>(slope_minus_one) * min(value, A(0));
+}
+
+// Local fusion of the three responses: p u + r min(u, knee) for each, the bias, PReLU.
+template <class A, class T> __device__ A fuse(A depth, A height, A width, const T* local) {
+  const A response[3] = {depth, height, width};
+  A sum = static_cast<A>(local[9]);
+#pragma unroll
+  for (int b = 0; b < 3; ++b)
+    sum += static_cast<A>(local[3 * b]) * response[b] +
+           static_cast<A>(local[3 * b + 1]) * min(response[b], static_cast<A>(local[3 * b + 2]));
+  return prelu(sum, local[10]);
+}
+
 // One thread per voxel of the tile. It holds the taps of its row and its column, reads each plane once and
 // adds it to three channels at a time: the one before (now complete), its own and the next.
-//
-// The adjoint (the gradient of x) is the same march with the taps reversed, over three planes per channel
-// into one.
-template <class T, bool kNative, bool kAdjoint>
+template <class T, bool kNative, Pass kPass>
 __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
     march(const T* __restrict__ source, const T* __restrict__ depth_weight,
           const T* __restrict__ height_weight, const T* __restrict__ width_weight, T* __restrict__ target,
-          Shape shape, Tiling tiling) {
+          Shape shape, Tiling tiling, Epilogue<T> epilogue) {
   using A = Acc<T>;
+  constexpr bool kAdjoint = kPass == Pass::kAdjoint;
   constexpr int kPlanes = kAdjoint && kNative ? 3 : 1;  // that are read per channel
   constexpr int kCopies = 2;                            // of each plane by a thread; see plan_march
-  constexpr int kSourceStep = kAdjoint ? 3 : 1, kTargetStep = kAdjoint ? 1 : 3;
+  constexpr int kSourceStep = kAdjoint ? 3 : 1, kTargetStep = kPass == Pass::kForward ? 3 : 1;
+  constexpr int kDepthStep = kPass == Pass::kSpatial ? kPaddedTaps : kTaps;
   constexpr int kReach = kNative ? 1 : 0;  // the depth branch needs no other channel
   const int pitch = tiling.columns + 2, area = pitch * (tiling.rows + 2);
   A* const depth_taps = shared_memory<A>();                  // (chunk, kPaddedTaps)
   A* const tiles = depth_taps + tiling.chunk * kPaddedTaps;  // (2, kPlanes, rows + 2, columns + 2)
+  A* const values = tiles + 2 * kPlanes * area;              // kFuse: (2, threads)
+  A* const lane_sums = values + 2 * blockDim.x;              // kFuse: (chunk, kWarp)
 
   int block = blockIdx.x;
+  const int tiles_per_plane = tiling.row_tiles * tiling.column_tiles, tile_index = block % tiles_per_plane;
   const int column0 = block % tiling.column_tiles * tiling.columns;
   block /= tiling.column_tiles;
   const int row0 = block % tiling.row_tiles * tiling.rows;
@@ -222,7 +252,9 @@ __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
   }
   for (int i = threadIdx.x; i < (end - begin) * kTaps; i += blockDim.x) {
     const int t = kAdjoint ? kTaps - 1 - i % kTaps : i % kTaps;
-    depth_taps[i / kTaps * kPaddedTaps + t] = static_cast<A>(depth_weight[begin * kTaps + i]);
+    const int channel = i / kTaps;
+    depth_taps[channel * kPaddedTaps + t] =
+        static_cast<A>(depth_weight[(begin + channel) * kDepthStep + i % kTaps]);
   }
   fetch(begin - kReach);
   put(0);
@@ -258,20 +290,75 @@ __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
     }
     if (channel < last) put(buffer ^ 1);
 
-    const bool before = begin < channel && writes;
-    T* const plane = out + (image + channel) * kTargetStep * shape.plane();
-    if (kNative && kAdjoint) {
-      if (before) plane[-shape.plane()] = static_cast<T>(depth_before + height + width);
-      depth_before = depth;
-    } else {
-      if (mine && writes) plane[0] = static_cast<T>(depth);
-      if (kNative && before) {
-        plane[-2 * shape.plane()] = static_cast<T>(height);
-        plane[-shape.plane()] = static_cast<T>(width);
+    const int done = channel - kReach;  // whose sums are complete
+    T* const plane = out + (image + done) * kTargetStep * shape.plane();
+    if constexpr (kPass == Pass::kForward) {
+      if (mine && writes) plane[kReach * 3 * shape.plane()] = static_cast<T>(depth);
+      if (kNative && done >= begin && writes) {
+        plane[shape.plane()] = static_cast<T>(height);
+        plane[2 * shape.plane()] = static_cast<T>(width);
       }
+    } else if (done >= begin) {
+      A value = kNative ? depth_before : depth;
+      if constexpr (kAdjoint && kNative) value += height + width;
+      if constexpr (kPass == Pass::kFuse) {
+        if (!kNative && writes) {
+          const T* branch =
+              epilogue.branches + (image + done) * 2 * shape.plane() + row * shape.width + column;
+          height = static_cast<A>(branch[0]), width = static_cast<A>(branch[shape.plane()]);
+        }
+        value = fuse(value, height, width, epilogue.coefficients + done * kPaddedTaps);
+        values[buffer * blockDim.x + threadIdx.x] = writes ? value : A(0);
+      }
+      if constexpr (kPass == Pass::kSpatial) {
+        const T* coefficients = epilogue.coefficients + done * kPaddedTaps;
+        value =
+            prelu(value + static_cast<A>(coefficients[9]), coefficients[10]) * epilogue.gate[image + done];
+      }
+      if (writes) plane[0] = static_cast<T>(value);
     }
+    depth_before = depth;
     __syncthreads();  // the one of a step: the tile it filled is read next, the one it read is filled next
+    if (kPass == Pass::kFuse && done >= begin && threadIdx.x < kWarp) {
+      A sum = 0;
+      for (int i = threadIdx.x; i < int(blockDim.x); i += kWarp) sum += values[buffer * blockDim.x + i];
+      lane_sums[(done - begin) * kWarp + threadIdx.x] = sum;
+    }
   }
+  if constexpr (kPass == Pass::kFuse) {
+    __syncthreads();
+    if (int(threadIdx.x) < end - begin) {  // a chunk is no longer than a warp
+      A sum = 0;
+      for (int lane = 0; lane < kWarp; ++lane) sum += lane_sums[threadIdx.x * kWarp + lane];
+      epilogue.sums[(image + begin + threadIdx.x) * tiles_per_plane + tile_index] = sum;
+    }
+  }
+}
+
+// output (N, outputs) = activation(weight (outputs, inputs) . input), where input i is `scale` times the sum
+// of `parts` numbers: one of the gate's layers, ReLU or sigmoid.
+template <class T, bool kSigmoid>
+__global__ void __launch_bounds__(kMaxThreads)
+    gate_layer(const T* __restrict__ weight, const Acc<T>* __restrict__ input, int parts, Acc<T> scale,
+               Acc<T>* __restrict__ output, int inputs, int outputs) {
+  using A = Acc<T>;
+  constexpr int kRows = kMaxThreads / kGateLanes;
+  A* const sums = shared_memory<A>();  // (threads)
+  const int tiles = ceil_div(outputs, kRows), lane = threadIdx.x % kGateLanes;
+  const int row = blockIdx.x % tiles * kRows + threadIdx.x / kGateLanes;
+  const long long image = blockIdx.x / tiles;
+  A sum = 0;
+  for (int i = lane; i < inputs && row < outputs; i += kGateLanes) {
+    A value = 0;
+    for (int part = 0; part < parts; ++part) value += input[(image * inputs + i) * parts + part];
+    sum += static_cast<A>(weight[row * inputs + i]) * value;
+  }
+  sums[threadIdx.x] = sum;
+  __syncthreads();
+  if (lane != 0 || row >= outputs) return;
+  for (int i = 1; i < kGateLanes; ++i) sum += sums[threadIdx.x + i];
+  sum *= scale;
+  output[image * outputs + row] = kSigmoid ? A(1) / (A(1) + exp(-sum)) : max(sum, A(0));
 }
 
 // ---- The height or the width branch at another size than its kernels' ----
@@ -539,15 +626,17 @@ template <class A, class Device> Band<A> make_band(Device& device, const Matrix&
   return {first, shares, matrix.width};
 }
 
-template <bool kAdjoint, class T, class Device>
+template <Pass kPass, class T, class Device>
 void launch_march(Device& device, const T* source, const T* depth_weight, const T* height_weight,
-                  const T* width_weight, T* target, const Shape& shape, bool native) {
+                  const T* width_weight, T* target, const Shape& shape, bool native,
+                  const Epilogue<T>& epilogue = {}) {
   const Tiling t = plan_march(shape, device.multiprocessors);
-  const int planes = native && kAdjoint ? 3 : 1, area = (t.rows + 2) * (t.columns + 2);
-  device.launch(native ? march<T, true, kAdjoint> : march<T, false, kAdjoint>,
+  const int planes = native && kPass == Pass::kAdjoint ? 3 : 1, area = (t.rows + 2) * (t.columns + 2);
+  const int sums = kPass == Pass::kFuse ? 2 * t.threads + t.chunk * kWarp : 0;
+  device.launch(native ? march<T, kPass != Pass::kSpatial, kPass> : march<T, false, kPass>,
                 (long long)shape.images * t.chunks * t.row_tiles * t.column_tiles, t.threads,
-                sizeof(Acc<T>) * (t.chunk * kPaddedTaps + 2 * planes * area), source, depth_weight,
-                height_weight, width_weight, target, shape, t);
+                sizeof(Acc<T>) * (t.chunk * kPaddedTaps + 2 * planes * area + sums), source, depth_weight,
+                height_weight, width_weight, target, shape, t, epilogue);
 }
 
 template <class T, class Device>
@@ -587,19 +676,27 @@ void launch_weight_gradient(Device& device, const T* grad, const T* x, T* gradie
                 t.splits);
 }
 
+// The height and the width branch of x, one after the other, in every `target_step` planes of `target`.
+template <class T, class Device>
+void resized_branches(Device& device, const T* x, const T* height_weight, const T* width_weight, T* target,
+                      int target_step, const Shape& shape, int height_kernels, int width_kernels) {
+  launch_branch(device, x, 1, height_weight, target, target_step,
+                Matrix({shape.height, height_kernels}, false), Matrix({height_kernels, shape.height}, false),
+                shape, false, false);
+  launch_branch(device, x, 1, width_weight, target + shape.plane(), target_step,
+                Matrix({shape.width, width_kernels}, false), Matrix({width_kernels, shape.width}, false),
+                shape, true, false);
+}
+
 // y (N, 3D, H, W) from x (N, D, H, W); nothing may be empty. height_kernels is H_k, width_kernels W_k.
 template <class T, class Device>
 void forward(Device& device, const T* x, const T* depth_weight, const T* height_weight, const T* width_weight,
              T* y, const Shape& shape, int height_kernels, int width_kernels) {
   const bool native = height_kernels == shape.height && width_kernels == shape.width;
-  launch_march<false>(device, x, depth_weight, height_weight, width_weight, y, shape, native);
-  if (native) return;
-  launch_branch(device, x, 1, height_weight, y + shape.plane(), 3,
-                Matrix({shape.height, height_kernels}, false), Matrix({height_kernels, shape.height}, false),
-                shape, false, false);
-  launch_branch(device, x, 1, width_weight, y + 2 * shape.plane(), 3,
-                Matrix({shape.width, width_kernels}, false), Matrix({width_kernels, shape.width}, false),
-                shape, true, false);
+  launch_march<Pass::kForward>(device, x, depth_weight, height_weight, width_weight, y, shape, native);
+  if (!native)
+    resized_branches(device, x, height_weight, width_weight, y + shape.plane(), 3, shape, height_kernels,
+                     width_kernels);
 }
 
 // The gradient of x, (N, D, H, W), from that of y.
@@ -608,7 +705,8 @@ void backward_input(Device& device, const T* grad, const T* depth_weight, const 
                     const T* width_weight, T* grad_x, const Shape& shape, int height_kernels,
                     int width_kernels) {
   const bool native = height_kernels == shape.height && width_kernels == shape.width;
-  launch_march<true>(device, grad, depth_weight, height_weight, width_weight, grad_x, shape, native);
+  launch_march<Pass::kAdjoint>(device, grad, depth_weight, height_weight, width_weight, grad_x, shape,
+                               native);
   if (native) return;
   launch_branch(device, grad + shape.plane(), 3, height_weight, grad_x, 1,
                 Matrix({height_kernels, shape.height}, true), Matrix({shape.height, height_kernels}, true),
@@ -640,6 +738,40 @@ void backward_width_weight(Device& device, const T* grad, const T* x, T* gradien
   const long long plane = shape.plane();
   const Axes axes{kernels, shape.channels, shape.height, 1, plane, shape.width, 1, 3 * plane};
   launch_weight_gradient(device, grad + 2 * plane, x, gradient, axes, shape, shape.width);
+}
+
+// The DiCE unit in inference: y (N, D, H, W) from x (N, D, H, W). The coefficients are those of
+// ops/inference.py: local (D, 12), spatial (D, 12), squeeze (hidden, D), excite (D, hidden).
+template <class T> struct Unit {
+  const T *depth_weight, *height_weight, *width_weight, *local, *spatial, *squeeze, *excite;
+  int height_kernels, width_kernels, hidden;
+};
+
+template <class T, class Device>
+void dice_unit(Device& device, const T* x, const Unit<T>& unit, T* y, const Shape& shape) {
+  using A = Acc<T>;
+  const bool native = unit.height_kernels == shape.height && unit.width_kernels == shape.width;
+  const Tiling t = plan_march(shape, device.multiprocessors);
+  const int tiles = t.row_tiles * t.column_tiles, channels = shape.channels;
+  const long long planes = (long long)shape.images * channels;
+  T* fused = device.template allocate<T>(planes * shape.plane());
+  T* branches = native ? nullptr : device.template allocate<T>(2 * planes * shape.plane());
+  A* sums = device.template allocate<A>(planes * tiles);
+  A* hidden = device.template allocate<A>((long long)shape.images * unit.hidden);
+  A* gate = device.template allocate<A>(planes);
+  if (!native)
+    resized_branches(device, x, unit.height_weight, unit.width_weight, branches, 2, shape,
+                     unit.height_kernels, unit.width_kernels);
+  launch_march<Pass::kFuse>(device, x, unit.depth_weight, unit.height_weight, unit.width_weight, fused, shape,
+                            native, {unit.local, branches, sums, nullptr});
+  constexpr int kRows = kMaxThreads / kGateLanes;
+  device.launch(gate_layer<T, false>, (long long)shape.images * ceil_div(unit.hidden, kRows), kMaxThreads,
+                sizeof(A) * kMaxThreads, unit.squeeze, sums, tiles, A(1) / A(shape.plane()), hidden, channels,
+                unit.hidden);
+  device.launch(gate_layer<T, true>, (long long)shape.images * ceil_div(channels, kRows), kMaxThreads,
+                sizeof(A) * kMaxThreads, unit.excite, hidden, 1, A(1), gate, unit.hidden, channels);
+  launch_march<Pass::kSpatial>(device, fused, unit.spatial, unit.height_weight, unit.width_weight, y, shape,
+                               false, {unit.spatial, nullptr, nullptr, gate});
 }
 
 }  // namespace dicenet_mm::cuda

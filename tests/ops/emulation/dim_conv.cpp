@@ -1,7 +1,9 @@
 // Runs dim_conv.cuh, unmodified, on the host:
-//   dim_conv DTYPE ORDER FAULT MULTIPROCESSORS N D H W H_k W_k FILE
-// reads x, grad, the depth, height and width weights from FILE as raw DTYPE, and writes y and the gradients
-// of x and of the three weights to FILE.out.
+//   dim_conv OPERATOR DTYPE ORDER FAULT MULTIPROCESSORS N D H W H_k W_k FILE
+// reads the operator's arguments from FILE, one after the other as raw DTYPE, and writes its results to
+// FILE.out:
+//   dim_conv   x, grad, depth, height and width weight -> y, the gradients of x and of the three weights
+//   dice_unit  x, depth, height and width weight, local, spatial, squeeze (D / 4, D), excite (D, D / 4) -> y
 #include "cuda_on_host.h"
 
 #include "dim_conv.cuh"
@@ -37,42 +39,69 @@ template <class T> struct Array {
   T* get() { return data.get(); }
 };
 
-template <class T>
-void run(emulation::Device& device, cuda::Shape shape, int kh, int kw, const std::string& file) {
-  const long long size = shape.images * shape.channels * shape.plane();
-  Array<T> x(size), grad(3 * size), kernels_d(9 * shape.channels), kernels_h(9 * kh), kernels_w(9 * kw);
-  std::ifstream in(file, std::ios::binary);
-  for (auto* array : {&x, &grad, &kernels_d, &kernels_h, &kernels_w})
-    if (!in.read(reinterpret_cast<char*>(array->get()), array->size * sizeof(T)))
-      emulation::fail("input too short");
+template <class T> using Arrays = std::vector<Array<T>>;
 
-  Array<T> y(3 * size), grad_x(size), grad_d(9 * shape.channels), grad_h(9 * kh), grad_w(9 * kw);
-  cuda::forward(device, x.get(), kernels_d.get(), kernels_h.get(), kernels_w.get(), y.get(), shape, kh, kw);
-  cuda::backward_input(device, grad.get(), kernels_d.get(), kernels_h.get(), kernels_w.get(), grad_x.get(),
-                       shape, kh, kw);
-  cuda::backward_depth_weight(device, grad.get(), x.get(), grad_d.get(), shape);
-  cuda::backward_height_weight(device, grad.get(), x.get(), grad_h.get(), shape, kh);
-  cuda::backward_width_weight(device, grad.get(), x.get(), grad_w.get(), shape, kw);
+template <class T> Arrays<T> read(const std::string& file, const std::vector<long long>& sizes) {
+  Arrays<T> arrays(sizes.begin(), sizes.end());
+  std::ifstream in(file, std::ios::binary);
+  for (auto& array : arrays)
+    if (!in.read(reinterpret_cast<char*>(array.get()), array.size * sizeof(T)))
+      emulation::fail("input too short");
+  return arrays;
+}
+
+template <class T> void write(const std::string& file, Arrays<T>& arrays) {
   std::ofstream out(file + ".out", std::ios::binary);
-  for (auto* array : {&y, &grad_x, &grad_d, &grad_h, &grad_w})
-    out.write(reinterpret_cast<const char*>(array->get()), array->size * sizeof(T));
+  for (auto& array : arrays) out.write(reinterpret_cast<const char*>(array.get()), array.size * sizeof(T));
+}
+
+template <class T>
+void dim_conv(emulation::Device& device, cuda::Shape shape, int kh, int kw, const std::string& file) {
+  const long long size = shape.images * shape.channels * shape.plane(), d = shape.channels;
+  auto in = read<T>(file, {size, 3 * size, 9 * d, 9 * kh, 9 * kw});
+  const std::vector<long long> sizes{3 * size, size, 9 * d, 9 * kh, 9 * kw};
+  Arrays<T> out(sizes.begin(), sizes.end());
+  T *x = in[0].get(), *grad = in[1].get(), *kernels[] = {in[2].get(), in[3].get(), in[4].get()};
+  cuda::forward(device, x, kernels[0], kernels[1], kernels[2], out[0].get(), shape, kh, kw);
+  cuda::backward_input(device, grad, kernels[0], kernels[1], kernels[2], out[1].get(), shape, kh, kw);
+  cuda::backward_depth_weight(device, grad, x, out[2].get(), shape);
+  cuda::backward_height_weight(device, grad, x, out[3].get(), shape, kh);
+  cuda::backward_width_weight(device, grad, x, out[4].get(), shape, kw);
+  write(file, out);
+}
+
+template <class T>
+void dice_unit(emulation::Device& device, cuda::Shape shape, int kh, int kw, const std::string& file) {
+  const long long size = shape.images * shape.channels * shape.plane(), d = shape.channels;
+  const int hidden = shape.channels / 4;
+  auto in = read<T>(file, {size, 9 * d, 9 * kh, 9 * kw, 12 * d, 12 * d, hidden * d, hidden * d});
+  const cuda::Unit<T> unit{in[1].get(), in[2].get(), in[3].get(), in[4].get(), in[5].get(),
+                           in[6].get(), in[7].get(), kh,          kw,          hidden};
+  Arrays<T> out;
+  out.emplace_back(size);
+  cuda::dice_unit(device, in[0].get(), unit, out[0].get(), shape);
+  write(file, out);
 }
 
 int main(int count, char** words) {
-  if (count != 12) emulation::fail("eleven arguments, see the source");
+  if (count != 13) emulation::fail("twelve arguments, see the source");
   auto number = [&](int i) { return std::atoi(words[i]); };
-  emulation::Device device{words[2], words[3], number(4)};
-  const std::string dtype = words[1], file = words[11];
-  const cuda::Shape shape{number(5), number(6), number(7), number(8)};
-  auto start = [&](auto run) { run(device, shape, number(9), number(10), file); };
-  if (dtype == "float32")
-    start(run<float>);
-  else if (dtype == "float64")
-    start(run<double>);
-  else if (dtype == "float16")
-    start(run<_Float16>);
-  else if (dtype == "bfloat16")
-    start(run<BFloat16>);
+  emulation::Device device{words[3], words[4], number(5)};
+  const std::string what = std::string(words[1]) + " " + words[2], file = words[12];
+  const cuda::Shape shape{number(6), number(7), number(8), number(9)};
+  auto start = [&](auto run) { run(device, shape, number(10), number(11), file); };
+  if (what == "dim_conv float32")
+    start(dim_conv<float>);
+  else if (what == "dim_conv float64")
+    start(dim_conv<double>);
+  else if (what == "dim_conv float16")
+    start(dim_conv<_Float16>);
+  else if (what == "dim_conv bfloat16")
+    start(dim_conv<BFloat16>);
+  else if (what == "dice_unit float32")
+    start(dice_unit<float>);
+  else if (what == "dice_unit float64")
+    start(dice_unit<double>);
   else
-    emulation::fail("unknown dtype " + dtype);
+    emulation::fail("no " + what);
 }
