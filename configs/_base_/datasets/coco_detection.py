@@ -6,7 +6,7 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset',
+        type='CheckedCocoDataset',
         data_root='data/coco/',
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
@@ -17,7 +17,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CocoDataset',
+        type='CheckedCocoDataset',
         data_root='data/coco/',
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),

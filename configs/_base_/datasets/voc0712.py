@@ -10,7 +10,7 @@ train_dataloader = dict(
         ignore_keys=['dataset_type'],  # the one entry of the meta information that tells the years apart
         datasets=[
             dict(
-                type='VOCDataset',
+                type='CheckedVOCDataset',
                 data_root='data/VOCdevkit/',
                 ann_file=f'VOC{year}/ImageSets/Main/trainval.txt',
                 data_prefix=dict(sub_data_root=f'VOC{year}/'),
@@ -22,7 +22,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='VOCDataset',
+        type='CheckedVOCDataset',
         data_root='data/VOCdevkit/',
         ann_file='VOC2007/ImageSets/Main/test.txt',
         data_prefix=dict(sub_data_root='VOC2007/'),
