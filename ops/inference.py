@@ -24,7 +24,7 @@ ROWS = 8  # of a tile of point-wise weights
 
 
 def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> List[Tensor]:
-    """Pack a 1x1 convolution (C_out, C_in, 1, 1) with bias and PReLU slope, both (C_out,)."""
+    """Pack a convolution (C_out, C_in, n, n) with bias and PReLU slope, both (C_out,), as a point-wise one."""
     channels = weight.shape[0]
     rows = F.pad(weight.flatten(1), (0, 0, 0, -channels % ROWS))
     return [rows.unflatten(0, (-1, ROWS)).transpose(1, 2).contiguous(), torch.stack((bias, slope - 1), dim=1)]
@@ -67,6 +67,25 @@ def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     weight, affine = point
     weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)]
     return _prelu(F.conv2d(x, weight[..., None, None], affine[:, 0]), affine[:, 1])
+
+
+def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
+    """3x3 convolution with stride 2, bias and PReLU: (N, C_in, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2)).
+
+    The windows are taken as 9 C_in channels of a point-wise convolution.
+    """
+    if _compiled(x):
+        return torch.ops.dicenet_mm.strided_conv(x, point)
+    weight, affine = point
+    weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)].unflatten(1, (-1, 3, 3))
+    return _prelu(F.conv2d(x, weight, affine[:, 0], stride=2, padding=1), affine[:, 1])
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """3x3 max pooling with stride 2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+    if _compiled(x):
+        return torch.ops.dicenet_mm.max_pool(x)
+    return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 def dice_unit(x: Tensor, unit: Sequence[Tensor]) -> Tensor:

@@ -80,6 +80,18 @@ def _point_wise_fake(x: Tensor, point: List[Tensor]) -> Tensor:
     return x.new_empty((x.shape[0], point[1].shape[0], *x.shape[2:]))
 
 
+def _strided_conv_fake(x: Tensor, point: List[Tensor]) -> Tensor:
+    return x.new_empty((x.shape[0], point[1].shape[0], *_halved(x)))
+
+
+def _max_pool_fake(x: Tensor) -> Tensor:
+    return x.new_empty((*x.shape[:2], *_halved(x)))
+
+
+def _halved(x: Tensor) -> Tuple[int, int]:
+    return (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2
+
+
 def _dice_unit_fake(x: Tensor, unit: List[Tensor]) -> Tensor:
     return x.new_empty(x.shape)
 
@@ -91,12 +103,21 @@ def _dice_block_fake(x: Tensor, point: List[Tensor], unit: List[Tensor]) -> Tens
 def _strided_dice_block_fake(x: Tensor, left: Tensor, left_point: List[Tensor], unit: List[Tensor],
                              right_point: List[Tensor]) -> Tensor:
     channels = left_point[1].shape[0] + right_point[1].shape[0]
-    return x.new_empty((x.shape[0], channels, (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2))
+    return x.new_empty((x.shape[0], channels, *_halved(x)))
 
 
 def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
     n, c, h, w = x
     return 2 * n * c * point[1][0] * h * w
+
+
+def _strided_conv_flops(x, point, out_shape=None, **kwargs) -> int:
+    n, c, h, w = x
+    return 2 * 9 * n * c * point[1][0] * ((h + 1) // 2) * ((w + 1) // 2)
+
+
+def _no_flops(*args, **kwargs) -> int:
+    return 0
 
 
 def _dice_unit_flops(x, unit, out_shape=None, **kwargs) -> int:
@@ -121,6 +142,8 @@ def _strided_dice_block_flops(x, left, left_point, unit, right_point, out_shape=
 
 if LOADED:
     for _name, _fake, _flops in (('point_wise', _point_wise_fake, _point_wise_flops),
+                                 ('strided_conv', _strided_conv_fake, _strided_conv_flops),
+                                 ('max_pool', _max_pool_fake, _no_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_block', _dice_block_fake, _dice_block_flops),
                                  ('strided_dice_block', _strided_dice_block_fake, _strided_dice_block_flops)):

@@ -1,6 +1,7 @@
 """Dimension-wise convolution from PyTorch's own operators.
 
-It serves every size, dtype, device and dilation. Faster kernels are measured against it, and it takes over where they do not apply.
+It serves every size, dtype, device and dilation. Faster kernels are measured against it, and it takes over where they
+do not apply.
 """
 import torch
 import torch.nn.functional as F

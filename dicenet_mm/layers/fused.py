@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torchvision.ops import Conv2dNormActivation
 
 from dicenet_mm.ops import inference
 
@@ -31,6 +32,20 @@ class FusedPointWise(FusedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.point_wise(x, self.pack('point'))
+
+
+class FusedStridedConv(FusedLayer):
+    """A 3x3 convolution of stride 2 with bias and PReLU, (N, C_in, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.strided_conv(x, self.pack('point'))
+
+
+class FusedMaxPool(nn.Module):
+    """Max pooling 3x3 of stride 2, (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.max_pool(x)
 
 
 class FusedDiCEUnit(FusedLayer):
@@ -61,11 +76,26 @@ def fuse_layer(module: nn.Module) -> Optional[nn.Module]:
     Fused are units, blocks and 1x1 convolutions in float32 on the CPU whose normalisation is BN (or none) and whose activation is PReLU,
     ReLU or none.
     """
-    tensor = next((p for p in module.parameters() if p.is_floating_point()), None)
-    if tensor is None or tensor.device.type != 'cpu' or tensor.dtype != torch.float32:
-        return None
     packer = _PACKERS.get(type(module))
-    return packer(module) if packer else None
+    if packer is None or any(t.device.type != 'cpu' or t.is_floating_point() and t.dtype != torch.float32
+                             for t in module.state_dict().values()):
+        return None
+    return packer(module)
+
+
+def _max_pool(pool: nn.MaxPool2d) -> Optional[nn.Module]:
+    usual = nn.MaxPool2d(3, stride=2, padding=1)
+    return FusedMaxPool() if pool.extra_repr() == usual.extra_repr() and not pool.return_indices else None
+
+
+def _conv(layers: Conv2dNormActivation) -> Optional[nn.Module]:
+    if len(layers) != 3:
+        return None
+    shape = layers[0].extra_repr().split(', ', 2)[2].replace(', bias=False', '')
+    fused = {'kernel_size=(1, 1), stride=(1, 1)': FusedPointWise,
+             'kernel_size=(3, 3), stride=(2, 2), padding=(1, 1)': FusedStridedConv}.get(shape)
+    point = _point(layers) if fused else None
+    return fused(point=point) if point else None
 
 
 def _block(block: DiCEBlock) -> Optional[nn.Module]:
@@ -87,7 +117,7 @@ def _only_unit(unit: DiCEUnit) -> Optional[nn.Module]:
     return FusedDiCEUnit(unit=packed) if packed else None
 
 
-_PACKERS = {DiCEUnit: _only_unit, DiCEBlock: _block, StridedDiCEBlock: _strided_block}
+_PACKERS = {nn.MaxPool2d: _max_pool, Conv2dNormActivation: _conv, DiCEUnit: _only_unit, DiCEBlock: _block, StridedDiCEBlock: _strided_block}
 
 
 def _unit(unit: DiCEUnit) -> Optional[List[Tensor]]:

@@ -9,8 +9,10 @@ TORCH_LIBRARY(dicenet_mm, m) {
       "dim_conv_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, "
       "bool[4] needed) -> (Tensor, Tensor, Tensor, Tensor)");
 
-  // Inference, with normalisation folded into the weights, which functional.py packs and describes.
+  // Inference, with normalisation folded into the weights, which inference.py packs and describes.
   m.def("point_wise(Tensor x, Tensor[] point) -> Tensor");
+  m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");
+  m.def("max_pool(Tensor x) -> Tensor");
   m.def("dice_unit(Tensor x, Tensor[] unit) -> Tensor");
   m.def("dice_block(Tensor x, Tensor[] point, Tensor[] unit) -> Tensor");
   m.def(

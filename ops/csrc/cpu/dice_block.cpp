@@ -129,6 +129,50 @@ Tensor point_wise(const Tensor& input, at::TensorList weights) {
   return y;
 }
 
+// 3x3 with stride 2, as a point-wise convolution over the windows.
+Tensor strided_conv(const Tensor& input, at::TensorList weights) {
+  const Tensor x = input.contiguous();
+  const PointWise point(weights);
+  const int channels = static_cast<int>(x.size(1)), height = static_cast<int>(x.size(2)),
+            width = static_cast<int>(x.size(3)), out_height = (height + 1) / 2, out_width = (width + 1) / 2;
+  Tensor y = at::empty({x.size(0), point.channels, out_height, out_width}, x.options());
+  const int64_t area = static_cast<int64_t>(out_height) * out_width;
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const InferenceKernels& run = inference_kernels();
+  at::parallel_for(0, x.size(0) * out_height, 4, [&](int64_t from, int64_t to) {
+    float* panel = scratch<float>(point.planes * kColumns, Purpose::panel);
+    for (int64_t i = from; i < to; ++i) {
+      const int64_t n = i / out_height;
+      const int row = static_cast<int>(i % out_height);
+      const float* image = in + n * channels * height * width;
+      const Target target{out + n * point.channels * area, area, 0, 0};
+      for (int column = 0; column < out_width; column += kColumns) {
+        const int columns = std::min(kColumns, out_width - column);
+        run.pack_windows(image, channels, height, width, row, column, columns, panel);
+        run.point_wise(panel, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
+                       static_cast<int64_t>(row) * out_width + column, columns, target);
+      }
+    }
+  });
+  return y;
+}
+
+Tensor max_pool(const Tensor& input) {
+  const Tensor x = input.contiguous();
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
+  Tensor y = at::empty({x.size(0), x.size(1), (height + 1) / 2, (width + 1) / 2}, x.options());
+  const int64_t area = static_cast<int64_t>(height) * width, out_area = y.size(2) * y.size(3);
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const InferenceKernels& run = inference_kernels();
+  at::parallel_for(0, x.size(0) * x.size(1), 4, [&](int64_t from, int64_t to) {
+    float* work = scratch<float>(width + 2 * kMaxLanes, Purpose::panel);
+    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, work, out + i * out_area);
+  });
+  return y;
+}
+
 Tensor dice_unit(const Tensor& input, at::TensorList weights) {
   const Tensor x = input.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
@@ -204,6 +248,8 @@ Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorLis
 
 TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("point_wise", &point_wise);
+  m.impl("strided_conv", &strided_conv);
+  m.impl("max_pool", &max_pool);
   m.impl("dice_unit", &dice_unit);
   m.impl("dice_block", &dice_block);
   m.impl("strided_dice_block", &strided_dice_block);

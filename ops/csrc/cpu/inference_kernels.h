@@ -203,9 +203,46 @@ void downsample_plane(const float* x, int height, int width, const float* spatia
   }
 }
 
+void pack_windows_row(const float* x, int channels, int height, int width, int row, int column, int columns,
+                      float* panel) {
+  for (int c = 0; c < channels; ++c)
+    for (int k = -1; k <= 1; ++k, panel += 3 * kColumns) {
+      const int from = 2 * row + k;
+      if (from < 0 || from >= height) {
+        for (int j = 0; j < 3 * kColumns; ++j) panel[j] = 0;
+        continue;
+      }
+      const float* in = x + (static_cast<int64_t>(c) * height + from) * width + 2 * column;
+      const int odd = width / 2 - column < columns ? width / 2 - column : columns;  // voxels with one to their right
+      float *left = panel, *middle = panel + kColumns, *right = middle + kColumns;
+      for (int j = 0; j < odd; ++j) middle[j] = in[2 * j], right[j] = in[2 * j + 1];
+      for (int j = odd; j < columns; ++j) middle[j] = in[2 * j], right[j] = 0;
+      left[0] = column > 0 ? in[-1] : 0;
+      for (int j = 1; j < columns; ++j) left[j] = right[j - 1];
+    }
+}
+
+void max_pool_plane(const float* x, int height, int width, float* work, float* y) {
+  const int out_width = (width + 1) / 2;
+  float* rows = work + kMaxLanes;
+  rows[-1] = rows[width] = -__builtin_inff();
+  for (int row = 0; row < height; row += 2, y += out_width) {
+    const float* middle = x + static_cast<int64_t>(row) * width;
+    const float *above = row > 0 ? middle - width : middle, *below = row + 1 < height ? middle + width : middle;
+    for (int j = 0; j < width; ++j) {
+      const float m = above[j] > middle[j] ? above[j] : middle[j];
+      rows[j] = m > below[j] ? m : below[j];
+    }
+    for (int j = 0; j < out_width; ++j) {
+      const float m = rows[2 * j - 1] > rows[2 * j] ? rows[2 * j - 1] : rows[2 * j];
+      y[j] = m > rows[2 * j + 1] ? m : rows[2 * j + 1];
+    }
+  }
+}
+
 constexpr InferenceKernels all_inference_kernels() {
   return {local_fusion_tile, local_fusion_resized_tile, spatial_plane, multiply_rows,
-          pack_panel,        point_wise_panel,          downsample_plane};
+          pack_panel,        point_wise_panel,          pack_windows_row, max_pool_plane, downsample_plane};
 }
 
 }  // namespace

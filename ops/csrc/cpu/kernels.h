@@ -95,6 +95,11 @@ struct InferenceKernels {
   // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
   void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels, int begin,
                      int end, int64_t column, int columns, const Target&);
+  // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9 channels, kColumns).
+  void (*pack_windows)(const float* x, int channels, int height, int width, int row, int column, int columns,
+                       float* panel);
+  // 3x3 maxima of a plane with stride 2. `work` has width + 2 kMaxLanes elements.
+  void (*max_pool)(const float* x, int height, int width, float* work, float* y);
   // Of a plane, 3x3 with stride 2: average, and convolution with PReLU. `work` has 4 (width + 2 kMaxLanes) elements.
   void (*downsample)(const float* x, int height, int width, const float* spatial, float* work, float* average,
                      float* convolved);
