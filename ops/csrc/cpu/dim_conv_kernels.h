@@ -167,22 +167,31 @@ void taps_grad_tile(const Tile<S>& t, const S* height_grad, const S* width_grad,
   taps_grad_march<S, kHeight | kWidth>(t, height_grad, width_grad, grad_stride, height_out, width_out);
 }
 
-template <class S>
-void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
+// One vector of columns at a time goes down the rows; `taps` rows of the input make one of the output.
+template <class S, int taps>
+INLINE void resize_rows_by(const Band<S>& b, const Planes<S>& planes) {
   using simd = Simd<S>;
-  const int width = planes.across;
-  for (int p = 0; p < planes.count; ++p)
-    for (int i = 0; i < b.out; ++i) {
-      const S* in = planes.in + p * planes.in_stride + static_cast<int64_t>(b.first[i]) * width;
-      S* out = planes.out + p * planes.out_stride + static_cast<int64_t>(i) * width;
-      for (int j = 0; j < width; j += simd::lanes) {
-        const auto m = simd::mask(first_lanes(width - j));
-        typename simd::V sum{};
-        for (int k = 0; k < b.taps; ++k)
-          sum += simd::splat(b.coefficients[i * b.taps + k]) * simd::load(m, in + k * width + j);
-        simd::store(m, out + j, sum);
+  const int64_t width = planes.across;
+  for (int64_t j = 0; j < width; j += simd::lanes) {
+    const auto m = simd::mask(first_lanes(width - j));
+    for (int p = 0; p < planes.count; ++p) {
+      const S *in = planes.in + p * planes.in_stride + j, *c = b.coefficients;
+      S* out = planes.out + p * planes.out_stride + j;
+      for (int i = 0; i < b.out; ++i, out += width, c += b.taps) {
+        const S* row = in + b.first[i] * width;
+        typename simd::V sum = simd::splat(c[0]) * simd::load(row);
+        for (int k = 1; k < (taps ? taps : b.taps); ++k) sum += simd::splat(c[k]) * simd::load(row + k * width);
+        simd::store(m, out, sum);
       }
     }
+  }
+}
+
+template <class S>
+void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
+  if (b.taps == 2) return resize_rows_by<S, 2>(b, planes);
+  if (b.taps == 3) return resize_rows_by<S, 3>(b, planes);
+  resize_rows_by<S, 0>(b, planes);
 }
 
 // One vector of columns at a time, its places and coefficients kept over all rows. `pick` takes the lanes' inputs.
