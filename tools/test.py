@@ -9,11 +9,12 @@ def parse_args():
     made = command.parser(__doc__)
     command.add_config_options(made)
     made.add_argument('checkpoint', help='checkpoint file')
+    made.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
     made.add_argument('--eval', nargs='+', metavar='NAME',
                       help='metrics, such as mAP (default: the evaluator of the configuration)')
     made.add_argument('--out', metavar='FILE.json', help='write the predictions')
     made.add_argument('--show-dir', metavar='DIR', help='draw every image with truth and prediction side by side')
-    made.add_argument('--tta', action='store_true', help='average over the configuration\'s test-time augmentations')
+    made.add_argument('--tta', action='store_true', help="average over the configuration's test-time augmentations")
     made.add_argument('--fuse', action='store_true', help='test the inference form of the model')
     return made.parse_args()
 
@@ -24,7 +25,15 @@ def run(args):
     import mmengine
     from mmengine.runner import Runner
 
-    from dicenet_mm.apis import load_config, load_weights, read_checkpoint, select_metrics
+    from dicenet_mm.apis import (
+        check_data,
+        load_config,
+        load_weights,
+        print_data,
+        read_checkpoint,
+        select_metrics,
+        use_data,
+    )
     from dicenet_mm.errors import UserError
     from dicenet_mm.evaluation import PredictionDump
     from dicenet_mm.fuse import fuse
@@ -32,6 +41,9 @@ def run(args):
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     cfg.launcher = args.launcher
     cfg.load_from, cfg.resume = None, False  # the weights are loaded below, all of them
+    if args.data:
+        meta = read_checkpoint(args.checkpoint).get('meta', {}).get('dataset_meta') or {}
+        notes = use_data(cfg, args.data, ['test'], meta.get('classes'))
     if args.eval:
         select_metrics(cfg, args.eval)
     if args.out and not args.out.endswith('.json'):
@@ -45,6 +57,9 @@ def run(args):
         cfg.model = dict(cfg.tta_model, module=cfg.model)
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     checkpoint = read_checkpoint(args.checkpoint)
+    contents = check_data(cfg, ['test'], thorough=bool(args.data))
+    if args.data:
+        print_data(contents, notes)
     runner = Runner.from_cfg(cfg)
     model = getattr(runner.model, 'module', runner.model)  # inside a wrapper for several processes or augmentations
     load_weights(model, checkpoint, args.checkpoint)

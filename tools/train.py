@@ -2,6 +2,7 @@
 
     python tools/train.py configs/ssd_dicenet_300_coco.py
     python tools/train.py configs/ssd_dicenet_300_coco.py --resume
+    python tools/train.py configs/ssd_dicenet_300_coco.py --data my_data
     torchrun --nproc-per-node 4 tools/train.py configs/ssd_dicenet_300_coco.py --launcher pytorch --auto-scale-lr
 """
 import command
@@ -10,6 +11,7 @@ import command
 def parse_args():
     made = command.parser(__doc__)
     command.add_config_options(made)
+    made.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
     made.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                       help='continue from a checkpoint, the newest one of the work directory by default')
     made.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
@@ -23,19 +25,29 @@ def run(args):
     import torch
     from mmengine.runner import Runner, find_latest_checkpoint
 
-    from dicenet_mm.apis import load_config, require_file
+    from dicenet_mm.apis import (
+        check_data,
+        load_config,
+        load_weights,
+        print_data,
+        read_checkpoint,
+        require_fit,
+        use_data,
+    )
+    from dicenet_mm.datasets import report_images
     from dicenet_mm.errors import UserError
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     cfg.launcher = args.launcher
+    splits = ['train'] if args.no_validate else ['train', 'val']
+    notes = use_data(cfg, args.data, splits) if args.data else []
     if args.resume:
         cfg.resume = True
         cfg.load_from = find_latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
         if cfg.load_from is None:
             print(f'no checkpoint in {cfg.work_dir} to resume from: training starts at the beginning')
             cfg.resume = False
-    if cfg.load_from and '://' not in cfg.load_from:
-        require_file(cfg.load_from, 'checkpoint')
+    checkpoint = read_checkpoint(cfg.load_from) if cfg.load_from and '://' not in cfg.load_from else None
     if args.amp:
         if not torch.cuda.is_available():
             raise UserError('--amp needs a GPU, and there is none: leave it out')
@@ -49,7 +61,15 @@ def run(args):
         # mmengine compares with the images of one step, which are a part of the batch where steps are accumulated
         steps = cfg.optim_wrapper.get('accumulative_counts', 1)
         cfg.auto_scale_lr.update(enable=True, base_batch_size=cfg.auto_scale_lr.base_batch_size / steps)
-    Runner.from_cfg(cfg).train()
+    contents = check_data(cfg, splits, thorough=bool(args.data))
+    if args.data:
+        print_data(contents, notes)
+    runner = Runner.from_cfg(cfg)
+    if checkpoint:
+        model = getattr(runner.model, 'module', runner.model)  # inside a wrapper for several processes
+        (load_weights if cfg.resume else require_fit)(model, checkpoint, cfg.load_from)
+    runner.train()
+    report_images(runner.train_dataloader.dataset)
 
 
 if __name__ == '__main__':

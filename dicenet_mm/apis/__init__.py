@@ -1,10 +1,13 @@
 """What the tools are made of, for use from Python too."""
 from .annotate import annotate
+from .check_data import check_data, print_data
 from .config import load_config, require_file, select_metrics
 from .inferencer import Inferencer
 from .inputs import expand_inputs
 from .trained import find_model, trained_models
-from .weights import load_weights, read_checkpoint
+from .user_data import use_data
+from .weights import load_weights, read_checkpoint, require_fit
 
-__all__ = ['Inferencer', 'annotate', 'expand_inputs', 'find_model', 'load_config', 'load_weights', 'read_checkpoint',
-           'require_file', 'select_metrics', 'trained_models']
+__all__ = ['Inferencer', 'annotate', 'check_data', 'expand_inputs', 'find_model', 'load_config', 'load_weights',
+           'print_data', 'read_checkpoint', 'require_file', 'require_fit', 'select_metrics', 'trained_models',
+           'use_data']

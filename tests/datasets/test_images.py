@@ -3,6 +3,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets.transforms import LoadAnnotations
 from mmengine.dataset import ConcatDataset
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -53,7 +55,7 @@ def test_what_is_no_image_is_named(content, tmp_path):
 
 def load(root, count=40, test_mode=False, **kwargs):
     make_coco(root, dict(train=count))
-    pipeline = [dict(type='mmdet.LoadImageFromFile'), dict(type='mmdet.LoadAnnotations', with_bbox=True)]
+    pipeline = [LoadImageFromFile(), LoadAnnotations(with_bbox=True)]
     return lambda: CheckedCocoDataset(
         data_root=str(root), ann_file='annotations/instances_train.json', data_prefix=dict(img='train/'),
         metainfo=dict(classes=('person', 'car')), test_mode=test_mode, pipeline=pipeline, **kwargs)

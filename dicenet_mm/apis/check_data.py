@@ -1,0 +1,186 @@
+"""Data sets are checked before a model is built for them."""
+import contextlib
+import io
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, init_default_scope
+from rich.console import Console
+from rich.table import Table
+
+from dicenet_mm.datasets.detection import head
+from dicenet_mm.datasets.images import MAX_UNREADABLE, SkipsUnreadable
+from dicenet_mm.errors import UserError
+
+from .user_data.config import data_sets, with_classes
+
+LARGE = 64 * 2**20  # bytes of an annotation file that takes a while to read
+
+
+@dataclass
+class Split:
+    """What a data loader gets: its annotation files, class names, number of images, and boxes of each label."""
+    files: list[str] = field(default_factory=list)
+    classes: Sequence[str] = ()
+    images: int = 0
+    boxes: Counter = field(default_factory=Counter)
+
+
+def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: bool = False) -> dict[str, Split]:
+    """See whether the data that a configuration names will do. Annotations are read, but no image is opened.
+
+    Args:
+        cfg: Configuration.
+        splits: The data loaders to check, of ``'train'``, ``'val'`` and ``'test'``; those that are None are left out.
+        thorough: Whether to read even annotation files of more than 64 MiB. Otherwise the data sets themselves find
+            what is wrong with their content, a little later.
+
+    Returns:
+        What was read, by split.
+
+    Raises:
+        UserError: If files or folders are missing, a data set is empty or of other classes than the model, or the
+            training images do not fill a batch.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    contents = {}
+    for name in splits:
+        loader = cfg.get(f'{name}_dataloader')
+        if not loader:
+            continue
+        split, batched, complete = Split(), 0, True
+        for leaf, times in data_sets(loader.dataset):
+            dataset = _build(leaf, f'{name}_dataloader')
+            if dataset is None or not thorough and _is_large(dataset):
+                complete = False
+                continue
+            _read(dataset, f'{name}_dataloader')
+            _check_images(dataset)
+            _check_classes(dataset, cfg.model)
+            split.files.append(dataset.ann_file or dataset.data_root)
+            split.classes = dataset.metainfo.get('classes') or ()
+            split.images += len(dataset)
+            batched += len(dataset) * times
+            split.boxes.update(instance['bbox_label'] for info in dataset.data_list
+                               for instance in info.get('instances', ()))
+        contents[name] = split
+        if name == 'train' and complete:
+            _check_batches(cfg, batched)
+    return contents
+
+
+def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
+    """Print what is trained or tested on: the images and the boxes of each class, as a table.
+
+    Args:
+        contents: As :func:`check_data` gives it.
+        notes: Sentences to print before, such as those of :func:`dicenet_mm.apis.use_data`.
+    """
+    if os.environ.get('RANK', '0') != '0':  # of several processes, one is enough
+        return
+    table = Table('', *contents)
+    for column in table.columns[1:]:
+        column.justify = 'right'
+    splits = contents.values()
+    table.add_row('images', *(str(split.images) for split in splits), end_section=True)
+    for label, name in enumerate(next(iter(splits)).classes):
+        table.add_row(name, *(str(split.boxes[label]) for split in splits))
+    table.add_section()
+    table.add_row('boxes', *(str(split.boxes.total()) for split in splits))
+    print(*notes, sep='\n')
+    Console().print(table)
+    for name, split in contents.items():
+        print(f'{name}: {", ".join(split.files)}')
+
+
+def _build(leaf: dict, loader: str) -> BaseDataset | None:
+    """A configured data set, not read yet, whose files and folders are there; None if it is not of mmengine's kind."""
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        kind = registry.get(leaf['type']) if isinstance(leaf['type'], str) else leaf['type']
+    if kind is None or not issubclass(kind, BaseDataset):
+        return None
+    dataset = DATASETS.build(dict(leaf, pipeline=[], lazy_init=True, serialize_data=False))
+    folders = dict(data_root=dataset.data_root, **{f'data_prefix.{key}': path
+                                                   for key, path in dataset.data_prefix.items()})
+    for key, path in folders.items():
+        if path and not os.path.isdir(path):
+            raise UserError(_missing('folder', path, loader, key))
+    if dataset.ann_file and not os.path.exists(dataset.ann_file):
+        raise UserError(_missing('annotation file', dataset.ann_file, loader, 'ann_file'))
+    return dataset
+
+
+def _missing(what: str, path: str, loader: str, key: str) -> str:
+    return (f'there is no {what} {Path(path).absolute()} ({key} of {loader}): lay out the data as docs/data.md shows, '
+            'or use data of your own with --data DIR')
+
+
+def _is_large(dataset: BaseDataset) -> bool:
+    return os.path.isfile(dataset.ann_file) and os.path.getsize(dataset.ann_file) > LARGE
+
+
+def _read(dataset: BaseDataset, loader: str) -> None:
+    # Training reads the annotations again, and that is what the log should tell of.
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            dataset.full_init()
+    finally:
+        logging.disable(logging.NOTSET)
+    if not len(dataset):
+        raise UserError(f'{dataset.ann_file or dataset.data_root} ({loader}) has no image to use: it lists none, or '
+                        f'filter_cfg={dataset.filter_cfg} leaves none')
+
+
+def _check_images(dataset: BaseDataset) -> None:
+    names, missing = {}, []
+    for info in dataset.data_list:
+        folder, name = os.path.split(info.get('img_path', ''))
+        if folder and folder not in names:
+            names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if folder and name not in names[folder]:
+            missing.append(info['img_path'])
+    allowed = MAX_UNREADABLE if isinstance(dataset, SkipsUnreadable) and not dataset.test_mode else 0
+    if len(missing) > allowed * len(dataset):
+        raise UserError(f'{len(missing)} of the {len(dataset)} images of {dataset.ann_file or dataset.data_root} are '
+                        f'missing: {head(missing, 2)}; put them there, or take them out of the annotations')
+
+
+def _check_classes(dataset: BaseDataset, model: dict) -> None:
+    classes = dataset.metainfo.get('classes') or ()
+    for module in with_classes(model):
+        if module['num_classes'] < len(classes):
+            raise UserError(f'the data set of {dataset.ann_file or dataset.data_root} has {len(classes)} classes '
+                            f'({head(classes)}), but {module.get("type", "the model")} has num_classes='
+                            f'{module["num_classes"]}: set it to {len(classes)}, or use --data, which does')
+
+
+def _check_batches(cfg: Config, images: int) -> None:
+    loader = cfg.train_dataloader
+    batch = loader.get('batch_size')
+    if not batch:
+        return
+    processes = int(os.environ.get('WORLD_SIZE', 1)) if cfg.get('launcher', 'none') != 'none' else 1
+    images = math.ceil(images / processes)
+    each = ' for each process' if processes > 1 else ''
+    single = ('SSD cannot train on a batch of one image, since batch normalisation needs more than the single pixel of '
+              'its last feature map')
+    norms_train = cfg.model.get('type') == 'SSD' and not cfg.model.get('norm_eval')
+    if norms_train and batch == 1:
+        raise UserError(f'{single}: set train_dataloader.batch_size to 2 or more')
+    if norms_train and images == 1:
+        raise UserError(f'{single}, and there is only one training image{each}: add more')
+    if loader.get('drop_last') and images < batch:
+        raise UserError(f'{images} training images{each} do not fill a batch of {batch}, and '
+                        'train_dataloader.drop_last takes only full ones: set train_dataloader.batch_size to '
+                        f'{images} or less (--cfg-options train_dataloader.batch_size={images})')
+    if norms_train and not loader.get('drop_last') and images % batch == 1:
+        raise UserError(f'{single}, and the last batch of {images} images{each} in batches of {batch} has one: set '
+                        'train_dataloader.drop_last=True')
