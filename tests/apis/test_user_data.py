@@ -92,6 +92,15 @@ def test_voc_without_validation_holds_out_a_tenth(lists, tmp_path):
     assert set(Path(again['val'].files[0]).read_text().split()) == val
 
 
+def test_images_both_trained_and_validated_on_are_told(tmp_path):
+    make_voc(tmp_path / 'mine', dict(trainval=5, val=3))
+    lists = tmp_path / 'mine/VOC2007/ImageSets/Main'
+    names = (lists / 'trainval.txt').read_text().split()
+    (lists / 'val.txt').write_text('\n'.join(names[:2]))
+    _, notes, _ = use(tmp_path, tmp_path / 'mine')
+    assert '2 of the 2 images to validate on are trained on, too: the metric will be too good' in notes
+
+
 # COCO layout
 
 @pytest.mark.parametrize('splits,expected', [

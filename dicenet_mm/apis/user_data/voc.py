@@ -41,6 +41,11 @@ def read_voc_layout(folders: Sequence[Path], work_dir: Path, classes: Sequence[s
             names.update(entry.findtext('name', '') for entry in objects)
     datasets = {split: [dict(type='CheckedVOCDataset', ann_file=str(path), data_prefix=dict(sub_data_root=f'{folder}/'))
                         for folder, path in entries] for split, entries in splits.items()}
+    trained, held = ({(folder, name) for folder, path in splits.get(split, ()) for name in _names(path)}
+                     for split in ('train', 'val'))
+    if trained & held:
+        notes.append(f'{len(trained & held)} of the {len(held)} images to validate on are trained on, too: the metric '
+                     'will be too good')
     metric = dict(mAP=dict(type='PascalVOCMetric'))
     classes = tuple(classes or sorted(names))
     return Layout('VOC', classes, datasets, dict(val=metric, test=metric), 'pascal_voc/mAP', notes)
