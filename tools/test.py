@@ -35,7 +35,6 @@ def run(args):
         use_data,
     )
     from dicenet_mm.errors import UserError
-    from dicenet_mm.evaluation import PredictionDump
     from dicenet_mm.fuse import fuse
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
@@ -46,8 +45,11 @@ def run(args):
         notes = use_data(cfg, args.data, ['test'], meta.get('classes'))
     if args.eval:
         select_metrics(cfg, args.eval)
-    if args.out and not args.out.endswith('.json'):
-        raise UserError(f'--out writes JSON: give a name that ends in .json, not {args.out}')
+    if args.out:
+        if not args.out.endswith('.json'):
+            raise UserError(f'--out writes JSON: give a name that ends in .json, not {args.out}')
+        metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        cfg.test_evaluator = [*metrics, dict(type='PredictionDump', out_file=args.out)]
     if args.show_dir:
         cfg.default_hooks.visualization = dict(cfg.visualization_hook, draw=True,
                                                test_out_dir=str(Path(args.show_dir).resolve()))
@@ -69,8 +71,6 @@ def run(args):
             runner.model = fused
         else:
             runner.model.module = fused
-    if args.out:
-        runner.test_evaluator.metrics.append(PredictionDump(args.out))
     metrics = runner.test()
     mmengine.dump(metrics, str(Path(cfg.work_dir, 'metrics.json')), indent=1)
     print(f'metrics: {Path(cfg.work_dir, "metrics.json")}')

@@ -8,7 +8,7 @@ model = dict(
         widen_factor=1.0,
         init_cfg=dict(type='Pretrained', checkpoint='work_dirs/dicenet_1.0.pth', prefix='backbone.')))
 images = dict(
-    type='VOCDataset',
+    type='CheckedVOCDataset',
     data_root='data/VOCdevkit/',
     ann_file='VOC2007/ImageSets/Main/trainval.txt',
     data_prefix=dict(sub_data_root='VOC2007/'),
