@@ -3,6 +3,7 @@ from typing import Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .dice import DiCEUnit
 from .units import LayerFactory, conv_norm_act
@@ -29,12 +30,11 @@ class DiCEBlock(nn.Module):
         self.branch = nn.Sequential(
             conv_norm_act(in_channels - passed, channels, 1, **layers),
             DiCEUnit(channels, channels, kernel_sizes, **layers))
-        self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
         passed, x = x.split(self.split_sizes, dim=1)
-        return self.shuffle(torch.cat((passed, self.branch(x)), dim=1))
+        return _join(passed, self.branch(x))
 
 
 class StridedDiCEBlock(nn.Module):
@@ -58,8 +58,14 @@ class StridedDiCEBlock(nn.Module):
             nn.AvgPool2d(3, stride=2, padding=1),
             DiCEUnit(in_channels, in_channels, kernel_sizes, **layers),
             conv_norm_act(in_channels, in_channels, 1, **layers))
-        self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 2C, ceil(H / 2), ceil(W / 2))."""
-        return self.shuffle(torch.cat((self.left(x), self.right(x)), dim=1))
+        return _join(self.left(x), self.right(x))
+
+
+def _join(left: Tensor, right: Tensor) -> Tensor:
+    """Concatenate the channels and shuffle(2) them: halves of equal width alternate, which takes a single copy."""
+    if left.shape[1] == right.shape[1]:
+        return torch.stack((left, right), dim=2).flatten(1, 2)
+    return functional.channel_shuffle(torch.cat((left, right), dim=1), 2)

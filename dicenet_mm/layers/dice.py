@@ -8,9 +8,9 @@ from typing import Tuple
 import torch
 from torch import Tensor, nn
 
-from dicenet_mm.ops import dim_conv
+from dicenet_mm.ops import dim_conv, training
 
-from .units import LayerFactory, conv_norm_act
+from .units import LayerFactory, conv_3x3, conv_norm_act, is_fusable, norm_act, update_statistics
 
 
 class DimConv(nn.Module):
@@ -77,8 +77,12 @@ class DimFuse(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3D, H, W) -> (N, D_out, H, W)."""
-        x = self.local(x)
-        return self.spatial(x) * self.gate(x)
+        return self.fuse_globally(self.local(x))
+
+    def fuse_globally(self, x: Tensor) -> Tensor:
+        """(N, D, H, W) -> (N, D_out, H, W): the spatial convolution, scaled by the gate."""
+        conv, norm, act = self.spatial
+        return norm_act(norm, act, conv_3x3(conv, x), self.gate(x))
 
 
 class DiCEUnit(nn.Module):
@@ -113,4 +117,13 @@ class DiCEUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, H, W) -> (N, D_out, H, W), at any height and width."""
-        return self.dim_fuse(self.act(self.norm(self.dim_conv(x))))
+        conv, (fusion, local_norm, local_act) = self.dim_conv, self.dim_fuse.local
+        if not (conv.dilation == 1 and fusion.bias is None and training.serves(x)
+                and is_fusable(self.norm, self.act, x)):
+            return self.dim_fuse(norm_act(self.norm, self.act, conv(x)))
+        z, mean, var = training.dim_conv_fuse(
+            x, conv.depth_weight, conv.height_weight, conv.width_weight, self.norm.weight, self.norm.bias,
+            self.act.weight, fusion.weight.view(-1, 3), self.norm.running_mean, self.norm.running_var,
+            self.norm.training, self.norm.eps)
+        update_statistics(self.norm, mean, var, x)
+        return self.dim_fuse.fuse_globally(norm_act(local_norm, local_act, z))

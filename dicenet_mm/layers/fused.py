@@ -5,12 +5,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
-from torchvision.ops import Conv2dNormActivation
 
 from dicenet_mm.ops import inference
 
 from .blocks import DiCEBlock, StridedDiCEBlock
 from .dice import DiCEUnit
+from .units import ConvNormAct
 
 
 class FusedLayer(nn.Module):
@@ -88,7 +88,7 @@ def _max_pool(pool: nn.MaxPool2d) -> Optional[nn.Module]:
     return FusedMaxPool() if pool.extra_repr() == usual.extra_repr() and not pool.return_indices else None
 
 
-def _conv(layers: Conv2dNormActivation) -> Optional[nn.Module]:
+def _conv(layers: ConvNormAct) -> Optional[nn.Module]:
     if len(layers) != 3:
         return None
     shape = layers[0].extra_repr().split(', ', 2)[2].replace(', bias=False', '')
@@ -117,7 +117,7 @@ def _only_unit(unit: DiCEUnit) -> Optional[nn.Module]:
     return FusedDiCEUnit(unit=packed) if packed else None
 
 
-_PACKERS = {nn.MaxPool2d: _max_pool, Conv2dNormActivation: _conv, DiCEUnit: _only_unit, DiCEBlock: _block, StridedDiCEBlock: _strided_block}
+_PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block, StridedDiCEBlock: _strided_block}
 
 
 def _unit(unit: DiCEUnit) -> Optional[List[Tensor]]:

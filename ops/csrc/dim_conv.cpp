@@ -9,6 +9,25 @@ TORCH_LIBRARY(dicenet_mm, m) {
       "dim_conv_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, "
       "bool[4] needed) -> (Tensor, Tensor, Tensor, Tensor)");
 
+  // Training: batch normalisation with PReLU (and a factor per image and channel), also between dim_conv and the local
+  // fusion. Mean and variance come out as they were used: the batch's in training, else the running ones.
+  m.def(
+      "norm_act(Tensor x, Tensor weight, Tensor bias, Tensor slope, Tensor? gate, Tensor running_mean, "
+      "Tensor running_var, bool training, float eps) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "norm_act_backward(Tensor grad, Tensor x, Tensor weight, Tensor bias, Tensor slope, Tensor? gate, Tensor mean, "
+      "Tensor var, bool training, float eps) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "dim_conv_fuse(Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, Tensor weight, "
+      "Tensor bias, Tensor slope, Tensor fusion, Tensor running_mean, Tensor running_var, bool training, float eps) -> "
+      "(Tensor, Tensor, Tensor)");
+  m.def(
+      "dim_conv_fuse_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, "
+      "Tensor weight, Tensor bias, Tensor slope, Tensor fusion, Tensor mean, Tensor var, bool training, float eps) -> "
+      "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+  m.def("depth_wise_conv(Tensor x, Tensor weight) -> Tensor");
+  m.def("depth_wise_conv_backward(Tensor grad, Tensor x, Tensor weight) -> (Tensor, Tensor)");
+
   // Inference, with normalisation folded into the weights, which inference.py packs and describes.
   m.def("point_wise(Tensor x, Tensor[] point) -> Tensor");
   m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");

@@ -1,16 +1,17 @@
 """The compiled operators: every instruction set, gradients, registration, determinism, and life without them."""
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.flop_counter import FlopCounterMode
 
+import dicenet_mm
+from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.ops import dim_conv, library, reference
 from tests.ops.test_dim_conv import naive, weights
+from tests.test_fuse import randomised
 
 needs_binary = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
 SIZES = [((2, 5, 6, 7), (6, 7)), ((1, 37, 9, 20), (9, 20)), ((1, 4, 17, 40), (7, 14)), ((1, 3, 3, 5), (14, 28)),
@@ -39,30 +40,33 @@ def test_gradients_equal_naive_loops(shape):
             torch.testing.assert_close(gradient.flatten()[k], (column * grad).sum(), rtol=1e-10, atol=1e-10)
 
 
-def check_against_reference():
-    """Outputs and gradients in every dtype; run for each instruction set in a process of its own."""
-    torch.manual_seed(0)
-    for shape, kernel_sizes in SIZES:
-        for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 3e-6), (torch.float16, 2e-3),
-                                 (torch.bfloat16, 1e-2)):
-            args = arguments(shape, kernel_sizes, dtype)
-            doubles = [arg.detach().double().requires_grad_() for arg in args]
-            grad = torch.randn(shape[0], 3 * shape[1], *shape[2:], dtype=torch.float64).to(dtype)
-            y, expected = dim_conv(*args), reference.dim_conv(*doubles)
-            grads = torch.autograd.grad(y, args, grad)
-            for a, b in zip((y, *grads), (expected, *torch.autograd.grad(expected, doubles, grad.double()))):
-                assert a.dtype == dtype
-                assert (a.double() - b).abs().max() <= tolerance * b.abs().max().clamp(min=1e-3), (shape, dtype)
+@needs_binary
+@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
+@pytest.mark.parametrize('shape,kernel_sizes', SIZES)
+@pytest.mark.parametrize('dtype,tolerance', [(torch.float64, 1e-12), (torch.float32, 3e-6), (torch.float16, 2e-3),
+                                             (torch.bfloat16, 1e-2)])
+def test_every_instruction_set(isa, shape, kernel_sizes, dtype, tolerance, monkeypatch):
+    """One that the machine lacks falls back to the next."""
+    monkeypatch.setenv('DICENET_MM_ISA', isa)
+    args = arguments(shape, kernel_sizes, dtype)
+    doubles = [arg.detach().double().requires_grad_() for arg in args]
+    grad = torch.randn(shape[0], 3 * shape[1], *shape[2:], dtype=torch.float64).to(dtype)
+    y, expected = dim_conv(*args), reference.dim_conv(*doubles)
+    grads = torch.autograd.grad(y, args, grad)
+    for a, b in zip((y, *grads), (expected, *torch.autograd.grad(expected, doubles, grad.double()))):
+        assert a.dtype == dtype
+        assert (a.double() - b).abs().max() <= tolerance * b.abs().max().clamp(min=1e-3)
 
 
 @needs_binary
 @pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
-def test_every_instruction_set(isa):
-    """An instruction set that the machine lacks falls back to the next."""
-    run = subprocess.run([sys.executable, '-c', 'from tests.ops.test_library import *; check_against_reference()'],
-                         env={**os.environ, 'DICENET_MM_ISA': isa, 'OMP_NUM_THREADS': '2'}, cwd=Path(__file__).parents[2],
-                         capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+@pytest.mark.parametrize('size', [(28, 28), (19, 40)])
+def test_fused_unit_in_every_instruction_set(isa, size, monkeypatch):
+    unit, x = randomised(DiCEUnit(37, 37, (28, 28))), torch.randn(2, 37, *size)
+    expected = unit.double()(x.double())
+    monkeypatch.setenv('DICENET_MM_ISA', isa)
+    got = dicenet_mm.fuse(unit.float())(x)
+    assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @needs_binary

@@ -12,6 +12,7 @@
 #define DICENET_MM_AVX2
 #include "dim_conv_kernels.h"
 #include "inference_kernels.h"
+#include "training_kernels.h"
 
 namespace dicenet_mm {
 
@@ -25,6 +26,11 @@ template const Kernels<double>& avx2_kernels();
 
 const InferenceKernels& avx2_inference_kernels() {
   static constexpr InferenceKernels table = all_inference_kernels();
+  return table;
+}
+
+const TrainingKernels& avx2_training_kernels() {
+  static constexpr TrainingKernels table = all_training_kernels();
   return table;
 }
 

@@ -12,6 +12,7 @@
 #define DICENET_MM_AVX512
 #include "dim_conv_kernels.h"
 #include "inference_kernels.h"
+#include "training_kernels.h"
 
 namespace dicenet_mm {
 
@@ -25,6 +26,11 @@ template const Kernels<double>& avx512_kernels();
 
 const InferenceKernels& avx512_inference_kernels() {
   static constexpr InferenceKernels table = all_inference_kernels();
+  return table;
+}
+
+const TrainingKernels& avx512_training_kernels() {
+  static constexpr TrainingKernels table = all_training_kernels();
   return table;
 }
 

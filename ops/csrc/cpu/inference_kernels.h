@@ -31,14 +31,17 @@ struct LocalFusion {
   }
 };
 
-struct ResizedLocalFusion {
-  LocalFusion fusion;
+// Passes on to a sink the height and width branches that were computed before.
+template <class Sink>
+struct Resized {
+  Sink sink;
   const float *height, *width;
+  int64_t area;
   int64_t i = 0;
-  INLINE_METHOD begin(int64_t offset) { fusion.begin(offset), i = offset; }
+  INLINE_METHOD begin(int64_t offset) { sink.begin(offset), i = offset; }
   INLINE_METHOD next(simd::M m, V depth, V, V) {
-    fusion.next(m, depth, simd::load(m, height + i), simd::load(m, width + i));
-    i += fusion.area;
+    sink.next(m, depth, simd::load(m, height + i), simd::load(m, width + i));
+    i += area;
   }
 };
 
@@ -58,7 +61,7 @@ void local_fusion_resized_tile(const Tile<float>& t, const float* height, const 
                                float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
   const LocalFusion fusion{local + t.begin * kLocal, y, lane_sums, area_of(t)};
-  march<float, kDepth, true>(t, ResizedLocalFusion{fusion, height, width});
+  march<float, kDepth, true>(t, Resized<LocalFusion>{fusion, height, width, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
 

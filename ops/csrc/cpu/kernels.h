@@ -105,6 +105,40 @@ struct InferenceKernels {
                      float* convolved);
 };
 
+// Sums over voxels with a gradient g and a centred value x whose normalised value u is PReLU's input: of g and of g x,
+// over all voxels and over those with u <= 0.
+struct ActSums {
+  float g, g_low, gx, gx_low;
+};
+
+// Of a branch of a channel, for training: u = scale (v - mean) + bias, and the gradient of v is
+// (u > 0 ? high : low) g + constant + linear (v - mean).
+struct BranchParameters {
+  float mean, scale, bias, high, low, constant, linear, unused;
+};
+
+// What only training needs, in float.
+struct TrainingKernels {
+  float (*sum)(const float* x, int64_t count);
+  float (*squares)(const float* x, int64_t count, float mean);
+  // y = PReLU(scale (x - mean) + bias) times a factor
+  void (*norm_act)(const float* x, int64_t count, float mean, float scale, float bias, float slope, float factor,
+                   float* y);
+  ActSums (*act_sums)(const float* x, const float* g, int64_t count, float mean, float scale, float bias);
+  void (*act_grad)(const float* x, const float* g, int64_t count, const BranchParameters&, float* x_grad);
+  // z (channels, plane): the sum of (u > 0 ? high : low) u over the branches of one tile.
+  void (*fuse)(const Tile<float>&, const float* height, const float* width, const BranchParameters* prm, float* z);
+  // out (channels, 6): sum and sum of squares of each branch of one tile. Branches that are given as (channels, plane)
+  // are not computed; both or none.
+  void (*moments)(const Tile<float>&, const float* height, const float* width, float* out);
+  // out (channels, 3): sums of each branch; prm (D, 3), g (channels, plane).
+  void (*branch_sums)(const Tile<float>&, const float* height, const float* width, const BranchParameters* prm,
+                      const float* g, ActSums* out);
+  // out (channels, 3, plane): gradients of the branches.
+  void (*branch_grads)(const Tile<float>&, const float* height, const float* width, const BranchParameters* prm,
+                       const float* g, float* out);
+};
+
 template <class S>
 const Kernels<S>& portable_kernels();
 template <class S>
@@ -115,10 +149,14 @@ const Kernels<S>& avx512_kernels();
 const InferenceKernels& portable_inference_kernels();
 const InferenceKernels& avx2_inference_kernels();
 const InferenceKernels& avx512_inference_kernels();
+const TrainingKernels& portable_training_kernels();
+const TrainingKernels& avx2_training_kernels();
+const TrainingKernels& avx512_training_kernels();
 
 // The best ones that this machine runs.
 template <class S>
 const Kernels<S>& kernels();
 const InferenceKernels& inference_kernels();
+const TrainingKernels& training_kernels();
 
 }  // namespace dicenet_mm

@@ -46,6 +46,14 @@ const InferenceKernels& inference_kernels() {
   return portable_inference_kernels();
 }
 
+const TrainingKernels& training_kernels() {
+#if defined(__x86_64__)
+  if (isa() == Isa::avx512) return avx512_training_kernels();
+  if (isa() == Isa::avx2) return avx2_training_kernels();
+#endif
+  return portable_training_kernels();
+}
+
 std::vector<uint32_t> borders(int height, int width, int lanes) {
   const int area = height * width, vectors = (area + lanes - 1) / lanes;
   std::vector<uint32_t> out(static_cast<size_t>(vectors) * 9);

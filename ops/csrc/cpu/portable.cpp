@@ -2,6 +2,7 @@
 
 #include "dim_conv_kernels.h"
 #include "inference_kernels.h"
+#include "training_kernels.h"
 
 namespace dicenet_mm {
 
@@ -15,6 +16,11 @@ template const Kernels<double>& portable_kernels();
 
 const InferenceKernels& portable_inference_kernels() {
   static constexpr InferenceKernels table = all_inference_kernels();
+  return table;
+}
+
+const TrainingKernels& portable_training_kernels() {
+  static constexpr TrainingKernels table = all_training_kernels();
   return table;
 }
 
