@@ -1,10 +1,12 @@
 """Inference copies of models, with what training needs folded away."""
 from copy import deepcopy
 
+from mmcv.cnn import ConvModule
 from mmcv.cnn.utils.fuse_conv_bn import fuse_conv_bn
 from torch import nn
 
-from .layers.fused import fuse_layer
+from .layers import DiCEUnit
+from .layers.fused import fuse_conv, fuse_layer
 
 
 def fuse(model: nn.Module) -> nn.Module:
@@ -34,7 +36,7 @@ def fuse(model: nn.Module) -> nn.Module:
     if training is not None:
         raise RuntimeError(f'fuse() folds running statistics, which training would change, and {training} is in '
                            'training mode: call model.eval() first')
-    fused = fuse_conv_bn(_fuse_layers(deepcopy(model))).requires_grad_(False)
+    fused = _fuse_convs(fuse_conv_bn(_fuse_layers(deepcopy(model)))).requires_grad_(False)
     fused.eval()  # the place holders of what was folded are new
     return fused
 
@@ -43,6 +45,22 @@ def _fuse_layers(module: nn.Module) -> nn.Module:
     fused = fuse_layer(module)
     if fused is not None:
         return fused
+    if not isinstance(module, DiCEUnit):  # which looks into its layers
+        for name, child in module.named_children():
+            setattr(module, name, _fuse_layers(child))
+    return module
+
+
+def _fuse_convs(module: nn.Module) -> nn.Module:
+    """Convolutions whose normalisation is folded already, and the activations beside them."""
+    if isinstance(module, nn.Conv2d):
+        return fuse_conv(module) or module
+    if isinstance(module, ConvModule) and module.order == ('conv', 'norm', 'act') and module.with_activation and (
+            not module.with_norm or isinstance(module.norm, nn.Identity)) and not module.with_explicit_padding:
+        fused = fuse_conv(module.conv, module.activate)
+        if fused is not None:
+            module.conv, module.activate = fused, nn.Identity()
+            return module
     for name, child in module.named_children():
-        setattr(module, name, _fuse_layers(child))
+        setattr(module, name, _fuse_convs(child))
     return module

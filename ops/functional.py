@@ -1,5 +1,4 @@
 """The public operators, with their arguments checked before anything is computed."""
-from typing import Tuple
 
 import torch
 from torch import Tensor
@@ -49,7 +48,7 @@ def dim_conv(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weigh
     return reference.dim_conv(*args, dilation)
 
 
-def _autocast(x: Tensor, *weights: Tensor) -> Tuple[Tensor, ...]:
+def _autocast(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
     if (isinstance(x, Tensor) and x.dtype != torch.float64 and torch.amp.is_autocast_available(x.device.type)
             and torch.is_autocast_enabled(x.device.type)):
         dtype = torch.get_autocast_dtype(x.device.type)

@@ -11,7 +11,7 @@ the bias and the slope less one. Unused entries are zero.
 Each operator takes and returns fresh float tensors. On a CPU with the compiled operators it is one call of them;
 elsewhere, and where gradients are wanted, PyTorch's own operators serve with the same weights.
 """
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from .functional import dim_conv
 ROWS = 8  # of a tile of point-wise weights
 
 
-def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> List[Tensor]:
+def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> list[Tensor]:
     """Pack a convolution (C_out, C_in, n, n) with bias and PReLU slope, both (C_out,), as a point-wise one."""
     channels = weight.shape[0]
     rows = F.pad(weight.flatten(1), (0, 0, 0, -channels % ROWS))
@@ -98,11 +98,17 @@ def dice_unit(x: Tensor, unit: Sequence[Tensor]) -> Tensor:
     y = (p * branches + r * torch.minimum(branches, knee)).sum(2) + local[:, 9, None, None]
     y = _prelu(y, local[:, 10])
     gate = torch.sigmoid(F.linear(F.relu(F.linear(y.mean((2, 3)), squeeze)), excite))
-    return depth_wise(y, spatial) * gate[..., None, None]
+    return _depth_wise(y, spatial, 1) * gate[..., None, None]
 
 
-def depth_wise(x: Tensor, spatial: Tensor, stride: int = 1) -> Tensor:
-    """Depth-wise 3x3 convolution, bias and PReLU: (N, D, H, W) -> (N, D, ceil(H / stride), ceil(W / stride))."""
+def spatial_conv(x: Tensor, spatial: Tensor) -> Tensor:
+    """Depth-wise 3x3 convolution, bias and PReLU: (N, D, H, W) -> (N, D, H, W)."""
+    if _compiled(x):
+        return torch.ops.dicenet_mm.spatial_conv(x, spatial)
+    return _depth_wise(x, spatial, 1)
+
+
+def _depth_wise(x: Tensor, spatial: Tensor, stride: int) -> Tensor:
     weight = spatial[:, :9].unflatten(1, (1, 3, 3))
     return _prelu(F.conv2d(x, weight, spatial[:, 9], stride, padding=1, groups=len(spatial)), spatial[:, 10])
 
@@ -126,7 +132,7 @@ def strided_dice_block(x: Tensor, left: Tensor, left_point: Sequence[Tensor], un
     if _compiled(x):
         return torch.ops.dicenet_mm.strided_dice_block(x, left, left_point, unit, right_point)
     right = dice_unit(F.avg_pool2d(x, 3, stride=2, padding=1), unit)
-    both = point_wise(depth_wise(x, left, 2), left_point), point_wise(right, right_point)
+    both = point_wise(_depth_wise(x, left, 2), left_point), point_wise(right, right_point)
     return F.channel_shuffle(torch.cat(both, dim=1), 2)
 
 

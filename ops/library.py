@@ -2,9 +2,10 @@
 
 ``LOADED`` says whether they are there. ``torch.ops.dicenet_mm`` holds them; callers check their arguments first.
 """
+import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def _dim_conv_fake(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width
 
 
 def _dim_conv_backward_fake(grad: Tensor, x: Tensor, depth_weight: Tensor, height_weight: Tensor,
-                            width_weight: Tensor, needed: Sequence[bool]) -> Tuple[Tensor, ...]:
+                            width_weight: Tensor, needed: Sequence[bool]) -> tuple[Tensor, ...]:
     inputs = (x, depth_weight, height_weight, width_weight)
     return tuple(x.new_empty(tensor.shape if need else (0,)) for tensor, need in zip(inputs, needed))
 
@@ -50,7 +51,7 @@ def _save_inputs(ctx, inputs, output) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _dim_conv_backward(ctx, grad: Tensor) -> Tuple:
+def _dim_conv_backward(ctx, grad: Tensor) -> tuple:
     needed = list(ctx.needs_input_grad)
     if torch.is_grad_enabled():  # a gradient of the gradient is asked for, which the kernel does not give
         wanted = [tensor for tensor, need in zip(ctx.saved_tensors, needed) if need]
@@ -60,7 +61,7 @@ def _dim_conv_backward(ctx, grad: Tensor) -> Tuple:
     return tuple(g if need else None for g, need in zip(grads, needed))
 
 
-def _macs(x: Sequence[int], height_weight: Sequence[int], width_weight: Sequence[int]) -> Tuple[int, int, int]:
+def _macs(x: Sequence[int], height_weight: Sequence[int], width_weight: Sequence[int]) -> tuple[int, int, int]:
     """Multiply-adds of the depth, height and width branches, at the sizes that their kernels work on."""
     n, d, h, w = x
     return 9 * n * d * h * w, 9 * n * d * height_weight[0] * w, 9 * n * d * h * width_weight[0]
@@ -70,17 +71,21 @@ def _dim_conv_flops(x, depth_weight, height_weight, width_weight, out_shape=None
     return 2 * sum(_macs(x, height_weight, width_weight))
 
 
-def _dim_conv_backward_flops(grad, x, depth_weight, height_weight, width_weight, needed: List[bool], out_shape=None,
+def _dim_conv_backward_flops(grad, x, depth_weight, height_weight, width_weight, needed: list[bool], out_shape=None,
                              **kwargs) -> int:
     macs = _macs(x, height_weight, width_weight)
     return 2 * sum(m for m, need in zip((sum(macs), *macs), needed) if need)
 
 
-def _point_wise_fake(x: Tensor, point: List[Tensor]) -> Tensor:
+def _point_wise_fake(x: Tensor, point: list[Tensor]) -> Tensor:
     return x.new_empty((x.shape[0], point[1].shape[0], *x.shape[2:]))
 
 
-def _strided_conv_fake(x: Tensor, point: List[Tensor]) -> Tensor:
+def _spatial_conv_fake(x: Tensor, spatial: Tensor) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _strided_conv_fake(x: Tensor, point: list[Tensor]) -> Tensor:
     return x.new_empty((x.shape[0], point[1].shape[0], *_halved(x)))
 
 
@@ -88,20 +93,20 @@ def _max_pool_fake(x: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:2], *_halved(x)))
 
 
-def _halved(x: Tensor) -> Tuple[int, int]:
+def _halved(x: Tensor) -> tuple[int, int]:
     return (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2
 
 
-def _dice_unit_fake(x: Tensor, unit: List[Tensor]) -> Tensor:
+def _dice_unit_fake(x: Tensor, unit: list[Tensor]) -> Tensor:
     return x.new_empty(x.shape)
 
 
-def _dice_block_fake(x: Tensor, point: List[Tensor], unit: List[Tensor]) -> Tensor:
+def _dice_block_fake(x: Tensor, point: list[Tensor], unit: list[Tensor]) -> Tensor:
     return x.new_empty((x.shape[0], x.shape[1] - point[0].shape[1] + point[1].shape[0], *x.shape[2:]))
 
 
-def _strided_dice_block_fake(x: Tensor, left: Tensor, left_point: List[Tensor], unit: List[Tensor],
-                             right_point: List[Tensor]) -> Tensor:
+def _strided_dice_block_fake(x: Tensor, left: Tensor, left_point: list[Tensor], unit: list[Tensor],
+                             right_point: list[Tensor]) -> Tensor:
     channels = left_point[1].shape[0] + right_point[1].shape[0]
     return x.new_empty((x.shape[0], channels, *_halved(x)))
 
@@ -109,6 +114,10 @@ def _strided_dice_block_fake(x: Tensor, left: Tensor, left_point: List[Tensor], 
 def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
     n, c, h, w = x
     return 2 * n * c * point[1][0] * h * w
+
+
+def _spatial_conv_flops(x, spatial, out_shape=None, **kwargs) -> int:
+    return 2 * 9 * math.prod(x)
 
 
 def _strided_conv_flops(x, point, out_shape=None, **kwargs) -> int:
@@ -142,6 +151,7 @@ def _strided_dice_block_flops(x, left, left_point, unit, right_point, out_shape=
 
 if LOADED:
     for _name, _fake, _flops in (('point_wise', _point_wise_fake, _point_wise_flops),
+                                 ('spatial_conv', _spatial_conv_fake, _spatial_conv_flops),
                                  ('strided_conv', _strided_conv_fake, _strided_conv_flops),
                                  ('max_pool', _max_pool_fake, _no_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),

@@ -2,7 +2,6 @@
 
 They serve float tensors on a CPU with the compiled operators (:func:`serves`); layers put the same together from PyTorch's own elsewhere.
 """
-from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -16,8 +15,8 @@ def serves(x: Tensor) -> bool:
             and not torch.is_autocast_enabled('cpu'))
 
 
-def norm_act(x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, gate: Optional[Tensor], running_mean: Tensor,
-             running_var: Tensor, training: bool, eps: float) -> Tuple[Tensor, Tensor, Tensor]:
+def norm_act(x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, gate: Tensor | None, running_mean: Tensor,
+             running_var: Tensor, training: bool, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalisation, PReLU and a factor for each map.
 
     Args:
@@ -40,7 +39,7 @@ def norm_act(x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, gate: Optio
 
 def dim_conv_fuse(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor, weight: Tensor,
                   bias: Tensor, slope: Tensor, fusion: Tensor, running_mean: Tensor, running_var: Tensor,
-                  training: bool, eps: float) -> Tuple[Tensor, Tensor, Tensor]:
+                  training: bool, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """:func:`dicenet_mm.ops.dim_conv`, batch normalisation, PReLU and the local fusion (Sections 3.1 and 3.2).
 
     Args:

@@ -1,5 +1,4 @@
 """The ShuffleNetV2 blocks that DiCENet stacks (Figure 4), with DiCE units in place of separable convolutions."""
-from typing import Tuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ class DiCEBlock(nn.Module):
         act_layer: Makes an activation from a number of channels.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_sizes: Tuple[int, int],
+    def __init__(self, in_channels: int, out_channels: int, kernel_sizes: tuple[int, int],
                  norm_layer: LayerFactory = nn.BatchNorm2d, act_layer: LayerFactory = nn.PReLU):
         super().__init__()
         layers = dict(norm_layer=norm_layer, act_layer=act_layer)
@@ -47,7 +46,7 @@ class StridedDiCEBlock(nn.Module):
         act_layer: Makes an activation from a number of channels.
     """
 
-    def __init__(self, in_channels: int, kernel_sizes: Tuple[int, int],
+    def __init__(self, in_channels: int, kernel_sizes: tuple[int, int],
                  norm_layer: LayerFactory = nn.BatchNorm2d, act_layer: LayerFactory = nn.PReLU):
         super().__init__()
         layers = dict(norm_layer=norm_layer, act_layer=act_layer)

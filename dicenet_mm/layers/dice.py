@@ -3,7 +3,6 @@
 Mehta, Hajishirzi, Rastegari: "DiCENet: Dimension-wise Convolutions for Efficient Networks".
 """
 from math import gcd
-from typing import Tuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ class DimConv(nn.Module):
         dilation: Spacing of the 3x3 kernels' taps.
     """
 
-    def __init__(self, channels: int, kernel_sizes: Tuple[int, int], dilation: int = 1):
+    def __init__(self, channels: int, kernel_sizes: tuple[int, int], dilation: int = 1):
         super().__init__()
         self.dilation = dilation
         self.depth_weight = nn.Parameter(torch.empty(channels, 3, 3))
@@ -105,7 +104,7 @@ class DiCEUnit(nn.Module):
         torch.Size([2, 16, 20, 30])
     """
 
-    def __init__(self, channels: int, out_channels: int, kernel_sizes: Tuple[int, int], dilation: int = 1,
+    def __init__(self, channels: int, out_channels: int, kernel_sizes: tuple[int, int], dilation: int = 1,
                  norm_layer: LayerFactory = nn.BatchNorm2d, act_layer: LayerFactory = nn.PReLU):
         super().__init__()
         if channels < 4:

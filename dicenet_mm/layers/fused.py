@@ -1,5 +1,5 @@
 """Inference forms of the DiCE unit and of the blocks around it, each one operator. :func:`dicenet_mm.fuse` makes them."""
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class FusedLayer(nn.Module):
             for i, tensor in enumerate(tensors):
                 self.register_buffer(f'{name}_{i}', tensor.detach().clone())
 
-    def pack(self, name: str) -> List[Tensor]:
+    def pack(self, name: str) -> list[Tensor]:
         return [getattr(self, f'{name}_{i}') for i in range(self._lengths[name])]
 
 
@@ -32,6 +32,13 @@ class FusedPointWise(FusedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.point_wise(x, self.pack('point'))
+
+
+class FusedSpatialConv(FusedLayer):
+    """A depth-wise 3x3 convolution with bias and PReLU, (N, C, H, W) -> (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.spatial_conv(x, *self.pack('spatial'))
 
 
 class FusedStridedConv(FusedLayer):
@@ -70,40 +77,63 @@ class FusedStridedDiCEBlock(FusedLayer):
                                             self.pack('right_point'))
 
 
-def fuse_layer(module: nn.Module) -> Optional[nn.Module]:
+def fuse_layer(module: nn.Module) -> nn.Module | None:
     """The fused form of one layer, or None if it has none.
 
-    Fused are units, blocks and 1x1 convolutions in float32 on the CPU whose normalisation is BN (or none) and whose activation is PReLU,
-    ReLU or none.
+    Fused are units, blocks, 3x3 max pooling of stride 2, and the convolutions of :func:`fuse_conv`; in float32 on the
+    CPU, with BN as normalisation and PReLU, ReLU or none as activation.
     """
     packer = _PACKERS.get(type(module))
-    if packer is None or any(t.device.type != 'cpu' or t.is_floating_point() and t.dtype != torch.float32
-                             for t in module.state_dict().values()):
+    return packer(module) if packer and _is_float_on_cpu(module) else None
+
+
+def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None:
+    """The fused form of a convolution (with a bias or without) and the activation after it, or None if it has none.
+
+    Fused are 1x1 convolutions, depth-wise 3x3 ones, and 3x3 ones of stride 2, all padded to the same size.
+    """
+    slope = _slope(act or nn.Identity(), conv.out_channels)
+    if type(conv) is not nn.Conv2d or slope is None or not _is_float_on_cpu(conv):
         return None
-    return packer(module)
+    bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
+    return _packed_conv(conv, conv.weight, bias, slope)
 
 
-def _max_pool(pool: nn.MaxPool2d) -> Optional[nn.Module]:
+def _packed_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -> nn.Module | None:
+    if conv.dilation != (1, 1) or conv.padding_mode != 'zeros':
+        return None
+    geometry = (conv.kernel_size, conv.stride, conv.padding)
+    dense = conv.groups == 1
+    if dense and geometry == ((1, 1), (1, 1), (0, 0)):
+        return FusedPointWise(point=inference.pack_point(weight, bias, slope))
+    if dense and geometry == ((3, 3), (2, 2), (1, 1)):
+        return FusedStridedConv(point=inference.pack_point(weight, bias, slope))
+    if conv.groups == conv.in_channels == conv.out_channels and geometry == ((3, 3), (1, 1), (1, 1)):
+        return FusedSpatialConv(spatial=[inference.pack_spatial(weight, bias, slope)])
+    return None
+
+
+def _is_float_on_cpu(module: nn.Module) -> bool:
+    return all(t.device.type == 'cpu' and (t.dtype == torch.float32 or not t.is_floating_point())
+               for t in module.state_dict().values())
+
+
+def _max_pool(pool: nn.MaxPool2d) -> nn.Module | None:
     usual = nn.MaxPool2d(3, stride=2, padding=1)
     return FusedMaxPool() if pool.extra_repr() == usual.extra_repr() and not pool.return_indices else None
 
 
-def _conv(layers: ConvNormAct) -> Optional[nn.Module]:
-    if len(layers) != 3:
-        return None
-    shape = layers[0].extra_repr().split(', ', 2)[2].replace(', bias=False', '')
-    fused = {'kernel_size=(1, 1), stride=(1, 1)': FusedPointWise,
-             'kernel_size=(3, 3), stride=(2, 2), padding=(1, 1)': FusedStridedConv}.get(shape)
-    point = _point(layers) if fused else None
-    return fused(point=point) if point else None
+def _conv(layers: ConvNormAct) -> nn.Module | None:
+    folded = _folded(layers)
+    return _packed_conv(layers[0], *folded) if folded else None
 
 
-def _block(block: DiCEBlock) -> Optional[nn.Module]:
+def _block(block: DiCEBlock) -> nn.Module | None:
     point, unit = _point(block.branch[0]), _unit(block.branch[1])
     return FusedDiCEBlock(point=point, unit=unit) if point and unit else None
 
 
-def _strided_block(block: StridedDiCEBlock) -> Optional[nn.Module]:
+def _strided_block(block: StridedDiCEBlock) -> nn.Module | None:
     left, left_point = _folded(block.left[0]), _point(block.left[1])
     unit, right_point = _unit(block.right[1]), _point(block.right[2])
     if not (left and left_point and unit and right_point):
@@ -112,7 +142,7 @@ def _strided_block(block: StridedDiCEBlock) -> Optional[nn.Module]:
                                  right_point=right_point)
 
 
-def _only_unit(unit: DiCEUnit) -> Optional[nn.Module]:
+def _only_unit(unit: DiCEUnit) -> nn.Module | None:
     packed = _unit(unit)
     return FusedDiCEUnit(unit=packed) if packed else None
 
@@ -120,7 +150,7 @@ def _only_unit(unit: DiCEUnit) -> Optional[nn.Module]:
 _PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block, StridedDiCEBlock: _strided_block}
 
 
-def _unit(unit: DiCEUnit) -> Optional[List[Tensor]]:
+def _unit(unit: DiCEUnit) -> list[Tensor] | None:
     conv, fuse = unit.dim_conv, unit.dim_fuse
     affine, slope = _affine(unit.norm), _slope(unit.act, 3 * len(conv.depth_weight))
     local, spatial = _folded(fuse.local), _folded(fuse.spatial)
@@ -133,12 +163,12 @@ def _unit(unit: DiCEUnit) -> Optional[List[Tensor]]:
             fuse.gate[1].weight.flatten(1), fuse.gate[3].weight.flatten(1)]
 
 
-def _point(layers: nn.Sequential) -> Optional[List[Tensor]]:
+def _point(layers: nn.Sequential) -> list[Tensor] | None:
     folded = _folded(layers)
     return inference.pack_point(*folded) if folded else None
 
 
-def _folded(layers: nn.Sequential) -> Optional[Tuple[Tensor, Tensor, Tensor]]:
+def _folded(layers: nn.Sequential) -> tuple[Tensor, Tensor, Tensor] | None:
     """Weight, bias and slope of a convolution, a batch normalisation and an activation."""
     conv, norm, act = layers
     slope = _slope(act, conv.out_channels)
@@ -149,7 +179,7 @@ def _folded(layers: nn.Sequential) -> Optional[Tuple[Tensor, Tensor, Tensor]]:
     return weight, bias, slope
 
 
-def _affine(norm: nn.Module) -> Optional[Tuple[Tensor, Tensor]]:
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
     """Scale and shift of a normalisation by running statistics."""
     if not isinstance(norm, _BatchNorm) or norm.running_var is None:
         return None
@@ -160,7 +190,7 @@ def _affine(norm: nn.Module) -> Optional[Tuple[Tensor, Tensor]]:
     return scale, shift + norm.bias if norm.affine else shift
 
 
-def _slope(act: nn.Module, channels: int) -> Optional[Tensor]:
+def _slope(act: nn.Module, channels: int) -> Tensor | None:
     """The activation as PReLU's slope of each channel."""
     if isinstance(act, nn.PReLU):
         return act.weight.detach().expand(channels)

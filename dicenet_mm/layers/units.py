@@ -1,6 +1,6 @@
 """Small blocks that every network of the toolkit is made of."""
+from collections.abc import Callable
 from functools import partial
-from typing import Callable, Optional
 
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
@@ -30,12 +30,13 @@ class ConvNormAct(Conv2dNormActivation):
 
 def conv_3x3(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """``conv(x)`` of a bias-free 3x3 convolution padded to the same size, faster where each channel has one kernel."""
-    if conv.groups == conv.in_channels == conv.out_channels and conv.bias is None and training.serves(x):
+    if (type(conv) is nn.Conv2d and conv.groups == conv.in_channels == conv.out_channels and conv.bias is None
+            and training.serves(x)):
         return training.depth_wise_conv(x, conv.weight[:, 0])
     return conv(x)
 
 
-def norm_act(norm: nn.Module, act: nn.Module, x: Tensor, gate: Optional[Tensor] = None) -> Tensor:
+def norm_act(norm: nn.Module, act: nn.Module, x: Tensor, gate: Tensor | None = None) -> Tensor:
     """``act(norm(x))`` of (N, C, H, W), times ``gate`` (N, C, 1, 1) if there is one."""
     if not (is_fusable(norm, act, x) and training.serves(x)):
         x = act(norm(x))

@@ -30,6 +30,7 @@ TORCH_LIBRARY(dicenet_mm, m) {
 
   // Inference, with normalisation folded into the weights, which inference.py packs and describes.
   m.def("point_wise(Tensor x, Tensor[] point) -> Tensor");
+  m.def("spatial_conv(Tensor x, Tensor spatial) -> Tensor");
   m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");
   m.def("max_pool(Tensor x) -> Tensor");
   m.def("dice_unit(Tensor x, Tensor[] unit) -> Tensor");

@@ -4,11 +4,11 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from dicenet_mm.ops import library
 from torch import nn
 
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock
 from dicenet_mm.layers.units import norm_act
-from dicenet_mm.ops import library
 from tests.test_fuse import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')

@@ -129,6 +129,30 @@ Tensor point_wise(const Tensor& input, at::TensorList weights) {
   return y;
 }
 
+// 3x3 with stride 1, each channel with a kernel of its own.
+Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
+  const Tensor x = input.contiguous();
+  const int64_t channels = x.size(1), planes = x.size(0) * channels;
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
+  const int64_t area = static_cast<int64_t>(height) * width, margin = width + 1 + 3 * kMaxLanes;
+  Tensor y = at::empty(x.sizes(), x.options());
+  const float *in = x.const_data_ptr<float>(), *prm = spatial.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const InferenceKernels& run = inference_kernels();
+  at::parallel_for(0, planes, 8, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
+      const float* plane = in + i * area;
+      if (i * area < margin || (planes - i - 1) * area < margin) {  // the kernel reads beyond the plane
+        float* copy = scratch<float>(area + 2 * margin, Purpose::tile) + margin;
+        std::copy(plane, plane + area, copy);
+        plane = copy;
+      }
+      run.spatial(plane, height, width, prm + i % channels * kSpatial, 1, out + i * area);
+    }
+  });
+  return y;
+}
+
 // 3x3 with stride 2, as a point-wise convolution over the windows.
 Tensor strided_conv(const Tensor& input, at::TensorList weights) {
   const Tensor x = input.contiguous();
@@ -248,6 +272,7 @@ Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorLis
 
 TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("point_wise", &point_wise);
+  m.impl("spatial_conv", &spatial_conv);
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
   m.impl("dice_unit", &dice_unit);
