@@ -1,0 +1,291 @@
+#!/usr/bin/env python
+"""Times the operators and networks on this machine's CPU against plain PyTorch, torch.compile, ONNX Runtime and peers.
+
+All contenders of a case run in turn in one process, round after round, so that whatever else the machine does meets
+them alike. A case's table gives the lowest and the median of the rounds, their spread, and how many times as fast as
+the case's first contender each one is, by the lowest. Normalisation statistics come from a random batch: untrained
+networks without them compute with denormal numbers, which is slow and measures nothing.
+
+    python tools/benchmark.py unit network --threads 1 2 --batch 1 32 --out benchmark.json
+
+Peers in ONNX Runtime need `onnx`, `onnxscript` and `onnxruntime`.
+"""
+import argparse
+import copy
+import json
+import logging
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Callable, Dict, Iterator, Tuple
+from unittest.mock import patch
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import dicenet_mm
+from dicenet_mm.layers import DiCEUnit
+from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import dim_conv, library, reference
+
+Case = Tuple[str, Dict[str, Callable], Dict]  # name, contenders, what is known of it
+#: Units of s=2.4: channels, stride, size of the kernels at 224 px, how many.
+UNITS = ((24, 8, 28, 1), (139, 8, 28, 3), (278, 16, 14, 8), (556, 32, 7, 4))
+PEERS = ('shufflenet_v2_x1_5', 'mobilenet_v2', 'mobilenet_v3_large')
+
+
+def plain(function: Callable) -> Callable:
+    """The same without the compiled operators."""
+    def run():
+        with patch.object(library, 'DEVICES', frozenset()):
+            return function()
+    return run
+
+
+def calibrated(model: nn.Module, x: Tensor) -> nn.Module:
+    """The model in evaluation mode, with the statistics of a batch."""
+    momenta = {m: m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)}
+    for norm in momenta:
+        norm.momentum = 1.
+    model.train()
+    with torch.no_grad():
+        model(x)
+    for norm, momentum in momenta.items():
+        norm.momentum = momentum
+    model.eval()
+    return model
+
+
+class Classifier(nn.Module):
+    """DiCENet with its classifier (Section 4)."""
+
+    def __init__(self, widen_factor: float, input_size: int = 224):
+        super().__init__()
+        self.backbone = DiCENet(widen_factor, input_size=input_size, out_indices=(4,))
+        last = 1280 if widen_factor > 2 else 1024
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(self.backbone.out_channels[-1], last, 1, groups=4, bias=False), nn.Flatten(),
+            nn.Linear(last, 1000))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 1000)."""
+        return self.head(self.backbone(x)[0])
+
+
+def operator_cases(args) -> Iterator[Case]:
+    for batch in args.batch:
+        for channels, stride, kernel, _ in UNITS:
+            for size in args.sizes:
+                side = -(-size // stride)
+                x = torch.randn(batch, channels, side, side)
+                weights = [torch.randn(n, 3, 3) for n in (channels, kernel, kernel)]
+                contenders = {'plain': lambda x=x, k=weights: reference.dim_conv(x, *k),
+                              'dim_conv': lambda x=x, k=weights: dim_conv(x, *k)}
+                yield (f'dim_conv {channels}x{side}x{side} batch {batch}', contenders,
+                       dict(bytes=4 * x.numel() * 4, macs=27 * x.numel()))
+
+
+def unit_cases(args) -> Iterator[Case]:
+    for batch in args.batch:
+        for size in args.sizes:
+            for channels, stride, kernel, count in UNITS:
+                side = -(-size // stride)
+                x = torch.randn(batch, channels, side, side)
+                unit = calibrated(DiCEUnit(channels, channels, (kernel, kernel)), torch.randn(2, channels, side, side))
+                fused = dicenet_mm.fuse(unit)
+                macs = (27 + 3 + 9) * x.numel() + 2 * batch * channels * (channels // 4)
+                yield (f'unit {channels}x{side}x{side} batch {batch}',
+                       {'plain': plain(lambda u=unit, x=x: u(x)), 'fused': lambda u=fused, x=x: u(x)},
+                       dict(bytes=4 * 4 * x.numel(), macs=macs, count=count, group=f'units at {size} batch {batch}'))
+
+
+def network_cases(args) -> Iterator[Case]:
+    model = calibrated(Classifier(2.4), torch.randn(2, 3, 224, 224))
+    fused = dicenet_mm.fuse(model)
+    peers = {name: calibrated(getattr(torchvision.models, name)(), torch.randn(2, 3, 224, 224)) for name in PEERS}
+    for batch in args.batch:
+        x = torch.randn(batch, 3, 224, 224)
+        contenders = {'fused': lambda x=x: fused(x), 'plain': plain(lambda x=x: model(x))}
+        if args.compile:
+            compiled = torch.compile(copy.deepcopy(model))
+            contenders['plain, torch.compile'] = plain(lambda x=x, m=compiled: m(x))
+        for name, peer in peers.items():
+            contenders[name] = lambda x=x, m=peer: m(x)
+        if args.onnx:
+            for name, network in dict(DiCENet=model, **peers).items():
+                contenders[f'{name}, ONNX Runtime'] = onnx_session(network, x)
+        yield f'DiCENet s=2.4 at 224 batch {batch}', contenders, dict(bytes=0, macs=macs_of(lambda x=x: model(x)))
+
+
+def detector_cases(args) -> Iterator[Case]:
+    from mmdet import models  # noqa: F401
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, init_default_scope
+    init_default_scope('mmdet')
+    config = Config.fromfile(str(Path(__file__).parents[1] / 'configs/ssd_dicenet_300_coco.py'))
+    ssd = MODELS.build(config.model)
+    ssd.forward = lambda x: ssd.bbox_head(ssd.neck(ssd.backbone(x)))
+    calibrated(ssd, torch.randn(2, 3, 300, 300))
+    del ssd.forward  # deep copies must not run the original
+    fused = dicenet_mm.fuse(ssd)
+    lite = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    lite.forward = lambda x: lite.head(list(lite.backbone(x).values()))
+    calibrated(lite, torch.randn(2, 3, 320, 320))
+    for batch in args.batch:
+        x, larger = torch.randn(batch, 3, 300, 300), torch.randn(batch, 3, 320, 320)
+
+        def run(model, x=x):
+            return model.bbox_head(model.neck(model.backbone(x)))
+
+        yield (f'SSD300 s=2.4 raw outputs batch {batch}',
+               {'fused': lambda run=run: run(fused), 'plain': plain(lambda run=run: run(ssd)),
+                'ssdlite320_mobilenet_v3_large': lambda x=larger: lite.forward(x)},
+               dict(bytes=0, macs=macs_of(lambda run=run: run(ssd))))
+
+
+def training_cases(args) -> Iterator[Case]:
+    for width in (1.0, 2.4):
+        model, x = Classifier(width).train(), torch.randn(16, 3, 224, 224)
+
+        def step(model=model, x=x):
+            model.zero_grad(set_to_none=True)
+            with torch.enable_grad():
+                model(x).square().mean().backward()
+
+        kept = dict(ours=kept_for_backward(model, x), plain=plain(lambda m=model, x=x: kept_for_backward(m, x))())
+        yield f'training step s={width} at 224 batch 16', {'plain': plain(step), 'ours': step}, dict(kept_bytes=kept)
+
+
+def kept_for_backward(model: nn.Module, x: Tensor) -> int:
+    """Bytes of the tensors that the backward pass needs, parameters and buffers aside."""
+    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+    storages = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = model(x)
+    del output
+    return sum(storages.values())
+
+
+def onnx_session(model: nn.Module, x: Tensor) -> Callable:
+    import onnxruntime
+    logging.getLogger('onnxscript').setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, patch.object(library, 'DEVICES', frozenset()):
+        path = f'{folder}/model.onnx'
+        torch.onnx.export(model, (x,), path, dynamo=True, verbose=False, optimize=True)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    feed = {session.get_inputs()[0].name: x.numpy()}
+    return lambda: session.run(None, feed)
+
+
+def macs_of(function: Callable) -> int:
+    counter = FlopCounterMode(display=False)
+    with counter, patch.object(library, 'DEVICES', frozenset()):
+        function()
+    return counter.get_total_flops() // 2
+
+
+def machine_rates() -> Dict[str, float]:
+    """Bytes a second of a copy far larger than the caches, multiply-adds a second of a large matrix product."""
+    source = torch.randn(2 ** 25)
+    target, a = torch.empty_like(source), torch.randn(1024, 1024)
+    copying = min(timed(lambda: target.copy_(source)) for _ in range(5))
+    product = min(timed(lambda: a @ a) for _ in range(10))
+    return dict(bytes=2 * source.nbytes / copying, macs=1024 ** 3 / product)
+
+
+def timed(function: Callable) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def interleaved(contenders: Dict[str, Callable], rounds: int, seconds: float) -> Dict[str, Dict[str, float]]:
+    """Milliseconds a call, the lowest of each round's calls: at least one, for `seconds`."""
+    samples = {name: [] for name in contenders}
+    for function in contenders.values():
+        function()
+    for _ in range(rounds):
+        for name, function in contenders.items():
+            calls, end = [], time.perf_counter() + seconds
+            while not calls or time.perf_counter() < end:
+                calls.append(timed(function))
+            samples[name].append(1e3 * min(calls))
+    return {name: dict(lowest=min(s), median=statistics.median(s), spread=(max(s) - min(s)) / statistics.median(s))
+            for name, s in samples.items()}
+
+
+def report(name: str, times: Dict[str, Dict[str, float]], facts: Dict, rates: Dict[str, float]) -> None:
+    print(f'\n{name}')
+    first = next(iter(times.values()))['lowest']
+    for contender, t in times.items():
+        print(f'  {contender:40s} {t["lowest"]:9.3f} ms lowest {t["median"]:9.3f} median  spread {t["spread"]:4.0%}'
+              f'  {first / t["lowest"]:6.2f}x')
+    if 'macs' in facts:
+        floor = 1e3 * max(facts['bytes'] / rates['bytes'], facts['macs'] / rates['macs'])
+        print(f'  {"floor of ours":40s} {floor:9.3f} ms ({facts["macs"] / 1e6:.1f} M multiply-adds)')
+    if 'kept_bytes' in facts:
+        ours, theirs = facts['kept_bytes']['ours'], facts['kept_bytes']['plain']
+        print(f'  kept for backward: {ours / 2 ** 20:.0f} of {theirs / 2 ** 20:.0f} MiB, {ours / theirs:.0%}')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cases = dict(operator=operator_cases, unit=unit_cases, network=network_cases, detector=detector_cases,
+                 training=training_cases)
+    parser.add_argument('what', nargs='*', default=[], help=f'any of {", ".join(cases)}; all of them by default')
+    parser.add_argument('--threads', type=int, nargs='+', default=[1])
+    parser.add_argument('--batch', type=int, nargs='+', default=[1])
+    parser.add_argument('--sizes', type=int, nargs='+', default=[224, 300], help='image sizes of operators and units, px')
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--seconds', type=float, default=0.3, help='of a contender in a round')
+    parser.add_argument('--compile', action='store_true', help='also torch.compile of the network (takes minutes)')
+    parser.add_argument('--onnx', action='store_true', help='also the networks in ONNX Runtime')
+    parser.add_argument('--out', help='write the figures as JSON')
+    args = parser.parse_args()
+    unknown = set(args.what) - cases.keys()
+    if unknown:
+        parser.error(f'no benchmark is named {", ".join(unknown)}: choose among {", ".join(cases)}')
+    if not library.LOADED:
+        parser.error('the compiled operators are not built, and they are what this measures')
+    warnings.filterwarnings('ignore')
+    results = []
+    for threads in args.threads:
+        torch.set_num_threads(threads)
+        rates = machine_rates()
+        print(f'\n{threads} thread(s): copy {rates["bytes"] / 1e9:.1f} GB/s, {rates["macs"] / 1e9:.1f} G multiply-adds/s')
+        groups = {}
+        for what in args.what or cases:
+            with torch.no_grad():
+                for name, contenders, facts in cases[what](args):
+                    times = interleaved(contenders, args.rounds, args.seconds)
+                    report(name, times, facts, rates)
+                    results.append(dict(name=name, threads=threads, times=times, **facts))
+                    if 'group' in facts:
+                        group = groups.setdefault(facts['group'], dict.fromkeys(times, 0.))
+                        for contender, t in times.items():
+                            group[contender] += facts['count'] * t['lowest']
+        for name, totals in groups.items():
+            first = next(iter(totals.values()))
+            print(f'\nAll 16 {name}: ' + ', '.join(f'{k} {v:.3f} ms ({first / v:.1f}x)' for k, v in totals.items()))
+    if args.out:
+        machine = dict(machine=platform.processor() or platform.machine(), torch=torch.__version__,
+                       date=time.strftime('%Y-%m-%d'))
+        Path(args.out).write_text(json.dumps(dict(**machine, results=results), indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
