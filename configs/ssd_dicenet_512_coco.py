@@ -6,3 +6,4 @@ load_from = 'work_dirs/ssd_dicenet_300_coco/epoch_100.pth'
 train_dataloader = dict(batch_size=20, dataset=dict(pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
+default_hooks = dict(checkpoint=dict(save_best='coco/bbox_mAP'))

@@ -46,8 +46,8 @@ def check_stack():
     """
     missing = [name for name in TESTED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImportError(f'dicenet_mm needs {", ".join(missing)}: pip install "dicenet_mm[openmmlab]", or '
-                          f'"dicenet_mm[forks]" for the maintained forks')
+        raise ImportError(f'dicenet_mm needs {", ".join(missing)}: pip install --no-build-isolation -e ".[openmmlab]" '
+                          'in its checkout, or ".[forks]" for the maintained forks')
     untested = []
     for distributions in TESTED.values():
         for name, tested in distributions.items():

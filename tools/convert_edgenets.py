@@ -32,4 +32,4 @@ def run(args):
 
 
 if __name__ == '__main__':
-    command.main(run, parse_args())
+    command.main(run, parse_args)

@@ -13,6 +13,7 @@ def parse_args():
     which = made.add_mutually_exclusive_group()
     which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint file')
     which.add_argument('--model', metavar='NAME', help='what was trained in work_dirs/NAME (default: the quickstart)')
+    command.add_device(made)
     made.add_argument('--config', help='configuration file (default: the one that the checkpoint carries)')
     made.add_argument('--out-dir', default='outputs', metavar='DIR', help='where the results go (default: outputs)')
     made.add_argument('--score-thr', type=float, default=0.3, metavar='S',
@@ -46,4 +47,4 @@ def run(args):
 
 
 if __name__ == '__main__':
-    command.main(run, parse_args())
+    command.main(run, parse_args)

@@ -23,6 +23,7 @@ def run(args):
     from pathlib import Path
 
     import mmengine
+    from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
     from dicenet_mm.apis import (
@@ -40,10 +41,13 @@ def run(args):
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     cfg.launcher = args.launcher
     cfg.load_from, cfg.resume = None, False  # the weights are loaded below, all of them
+    if args.eval and not args.data:  # with it, the metrics are those of its layout
+        select_metrics(cfg, args.eval)
+    checkpoint = read_checkpoint(args.checkpoint)
     if args.data:
-        meta = read_checkpoint(args.checkpoint).get('meta', {}).get('dataset_meta') or {}
+        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
         notes = use_data(cfg, args.data, ['test'], meta.get('classes'))
-    if args.eval:
+    if args.eval and args.data:
         select_metrics(cfg, args.eval)
     if args.out:
         if not args.out.endswith('.json'):
@@ -51,30 +55,34 @@ def run(args):
         metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         cfg.test_evaluator = [*metrics, dict(type='PredictionDump', out_file=args.out)]
     if args.show_dir:
+        if 'visualization_hook' not in cfg:
+            raise UserError(f'{args.config} does not say how to draw (visualization_hook): leave --show-dir out')
         cfg.default_hooks.visualization = dict(cfg.visualization_hook, draw=True,
                                                test_out_dir=str(Path(args.show_dir).resolve()))
     if args.tta:
-        if 'tta_model' not in cfg:
+        if not ('tta_model' in cfg and 'tta_pipeline' in cfg):
             raise UserError(f'{args.config} has no test-time augmentation (tta_model, tta_pipeline): leave --tta out')
         cfg.model = dict(cfg.tta_model, module=cfg.model)
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    checkpoint = read_checkpoint(args.checkpoint)
     contents = check_data(cfg, ['test'], thorough=bool(args.data))
     if args.data:
         print_data(contents, notes)
     runner = Runner.from_cfg(cfg)
-    model = getattr(runner.model, 'module', runner.model)  # inside a wrapper for several processes or augmentations
+    holder, model = None, runner.model
+    while hasattr(model, 'module'):  # wrappers for several processes, for augmentations, or both
+        holder, model = model, model.module
     load_weights(model, checkpoint, args.checkpoint)
     if args.fuse:
         fused = fuse(model.eval())
-        if model is runner.model:
+        if holder is None:
             runner.model = fused
         else:
-            runner.model.module = fused
+            holder.module = fused
     metrics = runner.test()
-    mmengine.dump(metrics, str(Path(cfg.work_dir, 'metrics.json')), indent=1)
-    print(f'metrics: {Path(cfg.work_dir, "metrics.json")}')
+    if is_main_process():
+        mmengine.dump(metrics, str(Path(cfg.work_dir, 'metrics.json')), indent=1)
+        print(f'metrics: {Path(cfg.work_dir, "metrics.json")}')
 
 
 if __name__ == '__main__':
-    command.main(run, parse_args())
+    command.main(run, parse_args)

@@ -23,14 +23,16 @@ def parse_args():
 
 def run(args):
     import torch
-    from mmengine.runner import Runner, find_latest_checkpoint
+    from mmengine.runner import Runner
 
     from dicenet_mm.apis import (
         check_data,
+        latest_checkpoint,
         load_config,
         load_weights,
         print_data,
         read_checkpoint,
+        read_pretrained,
         require_fit,
         use_data,
     )
@@ -42,12 +44,13 @@ def run(args):
     splits = ['train'] if args.no_validate else ['train', 'val']
     notes = use_data(cfg, args.data, splits) if args.data else []
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = find_latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
-        if cfg.load_from is None:
+        found = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        if found:
+            cfg.load_from, cfg.resume = str(found), True
+        else:
             print(f'no checkpoint in {cfg.work_dir} to resume from: training starts at the beginning')
-            cfg.resume = False
     checkpoint = read_checkpoint(cfg.load_from) if cfg.load_from and '://' not in cfg.load_from else None
+    start = None if cfg.resume else read_pretrained(cfg)
     if args.amp:
         if not torch.cuda.is_available():
             raise UserError('--amp needs a GPU, and there is none: leave it out')
@@ -64,13 +67,20 @@ def run(args):
     contents = check_data(cfg, splits, thorough=bool(args.data))
     if args.data:
         print_data(contents, notes)
+    updates = (cfg.train_cfg.get('max_epochs', 0) * (contents['train'].images // cfg.train_dataloader.batch_size)
+               // cfg.optim_wrapper.get('accumulative_counts', 1))
+    if 0 < updates < 500:
+        print(f'note: {updates} updates of the weights are few for a training from random weights. Raise '
+              'train_cfg.max_epochs, lower optim_wrapper.accumulative_counts, or start from load_from=CHECKPOINT')
     runner = Runner.from_cfg(cfg)
+    model = getattr(runner.model, 'module', runner.model)  # inside a wrapper for several processes
+    if start:
+        require_fit(model, start, cfg.model.backbone.init_cfg.checkpoint)
     if checkpoint:
-        model = getattr(runner.model, 'module', runner.model)  # inside a wrapper for several processes
         (load_weights if cfg.resume else require_fit)(model, checkpoint, cfg.load_from)
     runner.train()
     report_images(runner.train_dataloader.dataset)
 
 
 if __name__ == '__main__':
-    command.main(run, parse_args())
+    command.main(run, parse_args)

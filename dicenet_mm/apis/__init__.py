@@ -4,10 +4,10 @@ from .check_data import check_data, print_data
 from .config import load_config, require_file, select_metrics
 from .inferencer import Inferencer
 from .inputs import expand_inputs
-from .trained import find_model, trained_models
+from .trained import find_model, latest_checkpoint, trained_models
 from .user_data import use_data
-from .weights import load_weights, read_checkpoint, require_fit
+from .weights import load_weights, read_checkpoint, read_pretrained, require_fit
 
-__all__ = ['Inferencer', 'annotate', 'check_data', 'expand_inputs', 'find_model', 'load_config', 'load_weights',
-           'print_data', 'read_checkpoint', 'require_file', 'require_fit', 'select_metrics', 'trained_models',
-           'use_data']
+__all__ = ['Inferencer', 'annotate', 'check_data', 'expand_inputs', 'find_model', 'latest_checkpoint', 'load_config',
+           'load_weights', 'print_data', 'read_checkpoint', 'read_pretrained', 'require_file', 'require_fit',
+           'select_metrics', 'trained_models', 'use_data']

@@ -30,11 +30,12 @@ def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score
         One entry an image or frame: ``{'input': path, 'frame': index (videos only), 'width': px, 'height': px, ...}``.
 
     Raises:
-        UserError: If none of the files can be read.
+        UserError: If none of the files can be read, or the results would be written over them.
     """
     videos = [file for file in files if file.suffix.lower() in VIDEOS]
     images = [file for file in files if file not in videos]
     names = _output_names(files)
+    _require_apart(files, out_dir)
     predictions = []
 
     def predict(frames: Iterator[tuple[dict, np.ndarray]]) -> Iterator[tuple[dict, np.ndarray]]:
@@ -70,7 +71,7 @@ def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score
 
 def _read_images(files: Sequence[Path]) -> Iterator[tuple[dict, np.ndarray]]:
     for file in files:
-        image = mmcv.imread(str(file))
+        image = cv2.imread(str(file))
         if image is None:
             warnings.warn(f'{file} cannot be read as an image: it is left out', stacklevel=2)
         else:
@@ -83,6 +84,12 @@ def _read_frames(video: Path, reader: cv2.VideoCapture) -> Iterator[tuple[dict, 
         if not more:
             return
         yield dict(input=str(video), frame=index), image
+
+
+def _require_apart(files: Sequence[Path], out_dir: Path) -> None:
+    for file in files:
+        if file.resolve().parent == out_dir.resolve():
+            raise UserError(f'{file} lies in {out_dir}, where results would be written over it: give another --out-dir')
 
 
 def _output_names(files: Sequence[Path]) -> dict[Path, str]:

@@ -1,6 +1,8 @@
 """Models that were trained in the work directories."""
 from pathlib import Path
 
+from mmengine.runner import find_latest_checkpoint
+
 from dicenet_mm.errors import UserError
 
 
@@ -14,6 +16,15 @@ def trained_models(root: str | Path = 'work_dirs') -> dict[str, Path]:
         if trained:
             found[folder.name] = (best or trained)[-1]
     return dict(sorted(found.items(), key=lambda item: -item[1].stat().st_mtime))
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The checkpoint to resume a work directory from, also where the folder was moved or the pointer was cut off."""
+    noted = find_latest_checkpoint(str(work_dir))
+    if noted and Path(noted).is_file():
+        return Path(noted)
+    saved = [*Path(work_dir).glob('epoch_*.pth'), *Path(work_dir).glob('iter_*.pth')]
+    return max(saved, key=lambda file: file.stat().st_mtime, default=None)
 
 
 def find_model(name: str | None, root: str | Path = 'work_dirs') -> Path:

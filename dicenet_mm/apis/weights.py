@@ -1,5 +1,6 @@
 """Weights from checkpoints, loaded whole or refused."""
 
+from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
@@ -26,6 +27,25 @@ def read_checkpoint(path: str) -> dict:
     return checkpoint
 
 
+def read_pretrained(cfg: Config) -> dict | None:
+    """What the backbone is to start from, under the names of the whole model, if it is a file of this machine.
+
+    Raises:
+        UserError: If the file is missing or unreadable, or has no weight under the prefix that the configuration gives.
+    """
+    init = cfg.model.get('backbone', {}).get('init_cfg') or {}
+    if not isinstance(init, dict) or init.get('type') != 'Pretrained' or '://' in init['checkpoint']:
+        return None
+    checkpoint, prefix = read_checkpoint(init['checkpoint']), init.get('prefix') or ''
+    weights = checkpoint.get('state_dict', checkpoint)
+    backbone = {f'backbone.{name[len(prefix):].lstrip(".")}': value for name, value in weights.items()
+                if name.startswith(prefix)}
+    if not backbone:
+        raise UserError(f'{init["checkpoint"]} has no weight whose name starts with {prefix}: its names are like '
+                        f'{next(iter(weights), "none")}. Set model.backbone.init_cfg.prefix to fit')
+    return backbone
+
+
 def require_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
     """Refuse a start for another training that has nothing to give, or a backbone of another shape.
 
@@ -37,8 +57,8 @@ def require_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
     weights, own = checkpoint.get('state_dict', checkpoint), model.state_dict()
     shared = [name for name in weights if name in own]
     if not shared:
-        raise UserError(f'{path} has no weight that this model knows: its names are like {next(iter(weights), "none")}, '
-                        f'those of the model like {next(iter(own))}')
+        raise UserError(f'{path} has no weight that this model knows: its names are like '
+                        f'{next(iter(weights), "none")}, those of the model like {next(iter(own))}')
     for name in shared:
         # kernels of another input_size are resampled by the backbone
         if (name.startswith('backbone.') and weights[name].shape != own[name].shape

@@ -3,7 +3,7 @@
 Real handwritten digits (the 1797 of scikit-learn's ``load_digits``) pasted onto real photographs (its two
 ``load_sample_images``), so nothing is downloaded. The first use writes the scenes, in VOC and COCO layout:
 
-    <root>/600-150-320x240-seed0-v1/
+    <root>/600-150-320x240-seed0-v2/
         VOC2007/JPEGImages/000001.jpg ...
         VOC2007/Annotations/000001.xml ...          boxes and image labels, pixels counted from 1
         VOC2007/ImageSets/Main/{trainval,test}.txt
@@ -36,13 +36,13 @@ CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight
 PALETTE = [(230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180),
            (70, 240, 240), (240, 50, 230), (210, 245, 60), (170, 110, 40)]
 # Part of the folder's name: raise it whenever the same parameters would give other files.
-VERSION = 1
+VERSION = 2
 
 MAX_DIGITS = 6
-DIGIT_HEIGHT = (0.12, 0.5)  # of the image's shorter side
+DIGIT_HEIGHT = (0.2, 0.5)  # of the image's shorter side
 MAX_ROTATION = 25  # degrees; a six stays a six
 MIN_VISIBLE = 0.6  # of a digit's pixels
-MIN_SIDE = 96  # px of the image: the smallest digits, 12 % of it, are then just legible
+MIN_SIDE = 96  # px of the image: the smallest digits, 20 % of it, are then just legible
 
 
 def default_root():

@@ -43,7 +43,9 @@ def test_hybrid(epochs):
 @pytest.mark.parametrize('end', [1, 5, 60, 61])
 def test_hybrid_of_a_short_training(end):
     optim = optimizer(1.)
-    assert len(rates(optim, HybridLR(optim, end=end), end + 2)) == end + 2
+    got = [r[0] for r in rates(optim, HybridLR(optim, end=end), end + 2)]
+    assert got[:end] == pytest.approx([1, *[5, 4, 3, 2, 1] * 12][:end])
+    assert got[end] == got[end - 1]  # and stays
 
 
 def test_groups_keep_their_ratio():

@@ -35,14 +35,14 @@ def command(*args):
 def trained(tmp_path_factory):
     """A folder with VOC data in which an SSD was trained for three epochs, killed in the second, and resumed."""
     folder = tmp_path_factory.mktemp('voc')
-    make_voc(folder / 'data/VOCdevkit', dict(trainval=8, test=4), years=('VOC2007', 'VOC2012'))
+    make_voc(folder / 'data/VOCdevkit', dict(trainval=16, test=4), years=('VOC2007', 'VOC2012'))
     options = ['--device', 'cpu', '--cfg-options', 'train_cfg.max_epochs=3', *SMALL]
     args = [sys.executable, ROOT / 'tools/train.py', CONFIG, *options]
     work_dir = folder / 'work_dirs/ssd_dicenet_300_voc0712'
     with open(folder / 'log', 'w') as log:
         process = subprocess.Popen(args, cwd=folder, stdout=log, stderr=log, env={**os.environ, 'OMP_NUM_THREADS': '1'})
     deadline = time.monotonic() + 300
-    while 'Epoch(train) [2][2/4]' not in (folder / 'log').read_text():  # mid-epoch
+    while 'Epoch(train) [2][2/8]' not in (folder / 'log').read_text():  # mid-epoch
         assert process.poll() is None and time.monotonic() < deadline, (folder / 'log').read_text()[-3000:]
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -55,10 +55,10 @@ def trained(tmp_path_factory):
 
 def test_resumes_after_a_kill(trained):
     _, work_dir, log = trained
-    assert 'resumed epoch: 1, iter: 4' in log
-    assert 'Epoch(train) [1]' not in log and 'Epoch(train) [2][1/4]' in log and 'Epoch(train) [3][4/4]' in log
+    assert 'resumed epoch: 1, iter: 8' in log
+    assert 'Epoch(train) [1]' not in log and 'Epoch(train) [2][1/8]' in log and 'Epoch(train) [3][8/8]' in log
     checkpoint = torch.load(work_dir / 'epoch_3.pth', weights_only=True)
-    assert checkpoint['meta']['epoch'] == 3 and checkpoint['meta']['iter'] == 12
+    assert checkpoint['meta']['epoch'] == 3 and checkpoint['meta']['iter'] == 24
 
 
 def test_test_measures_writes_and_draws(trained, monkeypatch, capfd):
@@ -91,6 +91,7 @@ def test_demo(trained, monkeypatch, tmp_path):
         Path(name).parent.mkdir(exist_ok=True)
         cv2.imwrite(name, image)
     Path('b/broken.jpg').write_bytes(b'not an image')
+    Path('b/empty.jpg').touch()
     writer = cv2.VideoWriter('film.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 72))
     for index in range(3):
         writer.write(scene(index)[0])
@@ -121,7 +122,48 @@ def test_convert_edgenets(shared, tmp_path, capsys):
     assert meta['source'] == 'dicenet_s_0.5_pascal_256x256.pth'
 
 
+def test_demo_by_name(trained, monkeypatch):
+    """What was trained in work_dirs, by its name, on the built-in pictures."""
+    folder, _, _ = trained
+    monkeypatch.chdir(folder)
+    command('demo.py', '--model', 'ssd_dicenet_300_voc0712', '--out-dir', 'drawn', '--device', 'cpu')
+    assert len(list((folder / 'drawn').glob('*.jpg'))) == 6
+
+
+def test_diverging_training_stops(trained, monkeypatch):
+    folder, work_dir, _ = trained
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit, match=r'became nan|became inf') as stop:
+        command('train.py', CONFIG, '--no-validate', '--work-dir', 'diverged', '--cfg-options', *SMALL,
+                'optim_wrapper.optimizer.lr=1e30', 'optim_wrapper.accumulative_counts=1')
+    assert 'no checkpoint was saved yet' in str(stop.value)
+
+
+def test_mistakes_after_training(trained, monkeypatch):
+    """A checkpoint of another width or class count, results over the inputs."""
+    folder, work_dir, _ = trained
+    monkeypatch.chdir(folder)
+    checkpoint = work_dir / 'epoch_3.pth'
+    (folder / 'in').mkdir()
+    cv2.imwrite('in/a.jpg', scene(1)[0])
+    for args, message in (
+            (['test.py', CONFIG, checkpoint, '--cfg-options', 'model.backbone.widen_factor=0.2'], 'of another width'),
+            (['test.py', CONFIG, checkpoint, '--cfg-options', 'model.backbone.widen_factor=3'],
+             'widen_factor must be one of'),
+            (['train.py', CONFIG, '--cfg-options', f'load_from={checkpoint}', 'model.backbone.widen_factor=0.2'],
+             'is of another backbone'),
+            (['train.py', CONFIG, '--cfg-options', 'model.backbone.init_cfg.type=Pretrained',
+              'model.backbone.init_cfg.checkpoint=nothing.pth'], 'there is no checkpoint nothing.pth'),
+            (['demo.py', 'in/a.jpg', '--weights', checkpoint, '--out-dir', 'in'], 'give another --out-dir'),
+            (['demo.py', '--model', 'nothing'], 'trained models in work_dirs: ssd_dicenet_300_voc0712'),
+            (['demo.py'], 'run "make quickstart" first')):
+        with pytest.raises(SystemExit) as stop:
+            command(*args)
+        assert str(stop.value).startswith('error: ') and message in str(stop.value), args
+
+
 @pytest.mark.parametrize('args,message', [
+    (['train.py', 'configs/ssd_dicenet_300_coco.py', '--cfg-options', 'foo'], '--cfg-options takes KEY=VALUE'),
     (['train.py', 'configs/ssd_dicenet_300_vok0712.py'], 'did you mean configs/ssd_dicenet_300_voc0712.py?'),
     (['train.py', 'configs/ssd_dicenet_300_coco.py', '--device', 'tpu'], '--device takes cpu, cuda or cuda:N'),
     (['train.py', 'configs/ssd_dicenet_512_coco.py'], 'there is no checkpoint work_dirs/ssd_dicenet_300_coco'),

@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    command.main(run, parse_args())
+    command.main(run, parse_args)

@@ -1,6 +1,6 @@
 # DigitScenes: 600 + 150 images of 320x240 px, ten classes, generated on first use: see
 # dicenet_mm/datasets/digit_scenes.py. The augmentation is SSD's without its flip, since a mirrored digit is
-# no digit; expansion stops at 2 instead of 4, since the smallest digits are 24 px tall as they are.
+# no digit; expansion stops at 2 instead of 4, since the smallest digits are 48 px tall as they are.
 input_size = 300
 dataset_type = 'DigitScenesDataset'
 scenes = dict(train=600, val=150, size=(320, 240), seed=0)

@@ -8,6 +8,6 @@ optim_wrapper = dict(
     accumulative_counts=8)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
-    dict(type='HybridLR', end=train_cfg['max_epochs']),
+    dict(type='HybridLR'),  # ends with the training
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=192)
