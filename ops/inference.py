@@ -63,7 +63,7 @@ def pack_local(scale: Tensor, shift: Tensor, slope: Tensor, weight: Tensor, bias
 def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
     if _compiled(x):
-        return torch.ops.dicenet_mm.point_wise(x, point)
+        return torch.ops.dicenet_mm.point_wise.default(x, point)
     weight, affine = point
     weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)]
     return _prelu(F.conv2d(x, weight[..., None, None], affine[:, 0]), affine[:, 1])
@@ -75,7 +75,7 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     The windows are taken as 9 C_in channels of a point-wise convolution.
     """
     if _compiled(x):
-        return torch.ops.dicenet_mm.strided_conv(x, point)
+        return torch.ops.dicenet_mm.strided_conv.default(x, point)
     weight, affine = point
     weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)].unflatten(1, (-1, 3, 3))
     return _prelu(F.conv2d(x, weight, affine[:, 0], stride=2, padding=1), affine[:, 1])
@@ -84,14 +84,14 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
 def max_pool(x: Tensor) -> Tensor:
     """3x3 max pooling with stride 2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
     if _compiled(x):
-        return torch.ops.dicenet_mm.max_pool(x)
+        return torch.ops.dicenet_mm.max_pool.default(x)
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 def dice_unit(x: Tensor, unit: Sequence[Tensor]) -> Tensor:
     """The DiCE unit: (N, D, H, W) -> (N, D, H, W), at any height and width."""
     if _compiled(x):
-        return torch.ops.dicenet_mm.dice_unit(x, unit)
+        return torch.ops.dicenet_mm.dice_unit.default(x, unit)
     depth_weight, height_weight, width_weight, local, spatial, squeeze, excite = unit
     branches = dim_conv(x, depth_weight, height_weight, width_weight).unflatten(1, (-1, 3))
     p, r, knee = local[:, :9].unflatten(1, (3, 3))[..., None, None].unbind(2)
@@ -104,7 +104,7 @@ def dice_unit(x: Tensor, unit: Sequence[Tensor]) -> Tensor:
 def spatial_conv(x: Tensor, spatial: Tensor) -> Tensor:
     """Depth-wise 3x3 convolution, bias and PReLU: (N, D, H, W) -> (N, D, H, W)."""
     if _compiled(x):
-        return torch.ops.dicenet_mm.spatial_conv(x, spatial)
+        return torch.ops.dicenet_mm.spatial_conv.default(x, spatial)
     return _depth_wise(x, spatial, 1)
 
 
@@ -116,7 +116,7 @@ def _depth_wise(x: Tensor, spatial: Tensor, stride: int) -> Tensor:
 def dice_block(x: Tensor, point: Sequence[Tensor], unit: Sequence[Tensor]) -> Tensor:
     """Stride 1: the last channels of (N, C_in, H, W) take ``point`` and ``unit``, the others pass; shuffle."""
     if _compiled(x):
-        return torch.ops.dicenet_mm.dice_block(x, point, unit)
+        return torch.ops.dicenet_mm.dice_block.default(x, point, unit)
     planes = point[0].shape[1]
     y = dice_unit(point_wise(x[:, -planes:], point), unit)
     return F.channel_shuffle(torch.cat((x[:, :-planes], y), dim=1), 2)
@@ -130,7 +130,7 @@ def strided_dice_block(x: Tensor, left: Tensor, left_point: Sequence[Tensor], un
     ``unit`` and ``right_point``; shuffle.
     """
     if _compiled(x):
-        return torch.ops.dicenet_mm.strided_dice_block(x, left, left_point, unit, right_point)
+        return torch.ops.dicenet_mm.strided_dice_block.default(x, left, left_point, unit, right_point)
     right = dice_unit(F.avg_pool2d(x, 3, stride=2, padding=1), unit)
     both = point_wise(_depth_wise(x, left, 2), left_point), point_wise(right, right_point)
     return F.channel_shuffle(torch.cat(both, dim=1), 2)

@@ -18,13 +18,13 @@ class FusedLayer(nn.Module):
 
     def __init__(self, **packs: Sequence[Tensor]):
         super().__init__()
-        self._lengths = {name: len(tensors) for name, tensors in packs.items()}
+        self._names = {name: [f'{name}_{i}' for i in range(len(tensors))] for name, tensors in packs.items()}
         for name, tensors in packs.items():
-            for i, tensor in enumerate(tensors):
-                self.register_buffer(f'{name}_{i}', tensor.detach().clone())
+            for key, tensor in zip(self._names[name], tensors):
+                self.register_buffer(key, tensor.detach().clone())
 
     def pack(self, name: str) -> list[Tensor]:
-        return [getattr(self, f'{name}_{i}') for i in range(self._lengths[name])]
+        return [self._buffers[key] for key in self._names[name]]
 
 
 class FusedPointWise(FusedLayer):

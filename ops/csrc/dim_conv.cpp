@@ -39,3 +39,10 @@ TORCH_LIBRARY(dicenet_mm, m) {
       "strided_dice_block(Tensor x, Tensor left, Tensor[] left_point, Tensor[] unit, Tensor[] right_point) -> "
       "Tensor");
 }
+
+// Inference has no gradients: callers take other operators where any are wanted.
+TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
+  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "dice_unit", "dice_block",
+                           "strided_dice_block"})
+    m.impl(name, torch::CppFunction::makeFallthrough());
+}

@@ -157,23 +157,52 @@ INLINE void point_wise_block(const float* panel, int planes, const float* weight
   }
 }
 
+// A single voxel: lanes are the output channels of a tile.
+INLINE void point_wise_voxel(const float* x, int planes, const float* weight, const float* affine, int used, int channel,
+                             int64_t column, const Target& target) {
+  constexpr int lanes = simd::lanes < kRows ? simd::lanes : kRows;
+  for (int r = 0; r < used; r += lanes) {
+    const simd::M m = simd::mask(first_lanes(lanes));
+    V sum[4] = {};  // as many chains of additions, to hide their latency
+    int k = 0;
+    for (; k + 4 <= planes; k += 4)
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i)
+        sum[i] += simd::load(m, weight + (k + i) * kRows + r) * simd::splat(x[(k + i) * kColumns]);
+    for (; k < planes; ++k) sum[0] += simd::load(m, weight + k * kRows + r) * simd::splat(x[k * kColumns]);
+    alignas(64) float out[simd::lanes];
+    simd::store(out, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+    for (int i = 0; i < lanes && r + i < used; ++i) {
+      const float u = out[i] + affine[2 * (channel + r + i)];
+      target.plane(channel + r + i)[column] = u + affine[2 * (channel + r + i) + 1] * (u < 0 ? u : 0.f);
+    }
+  }
+}
+
 void point_wise_panel(const float* panel, int planes, const float* weight, const float* affine, int channels, int begin,
                       int end, int64_t column, int columns, const Target& target) {
   // As many sums as fit the registers beside a column of the panel and a weight.
   constexpr int rows = simd::lanes == 16 ? 8 : 4, vectors = 3, step = vectors * simd::lanes;
-  for (int tile = begin; tile < end; ++tile)
+  for (int tile = begin; tile < end; ++tile) {
+    const int left = channels - tile * kRows;
+    const bool odd = columns % simd::lanes == 1;
+    if (odd)
+      point_wise_voxel(panel + columns - 1, planes, weight + static_cast<int64_t>(tile) * planes * kRows, affine,
+                       left < kRows ? left : kRows, tile * kRows, column + columns - 1, target);
     for (int r = 0; r < kRows; r += rows) {
       const int channel = tile * kRows + r, used = channels - channel;
-      if (used <= 0) return;
+      if (used <= 0) break;
       const float* w = weight + static_cast<int64_t>(tile) * planes * kRows + r;
+      const int many = columns - odd;
       int j = 0;
-      for (; columns - j > 2 * simd::lanes; j += step)
-        point_wise_block<rows, 3>(panel + j, planes, w, affine, used, channel, column + j, columns - j, target);
-      if (columns - j > simd::lanes)
-        point_wise_block<rows, 2>(panel + j, planes, w, affine, used, channel, column + j, columns - j, target);
-      else if (columns > j)
-        point_wise_block<rows, 1>(panel + j, planes, w, affine, used, channel, column + j, columns - j, target);
+      for (; many - j > 2 * simd::lanes; j += step)
+        point_wise_block<rows, 3>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
+      if (many - j > simd::lanes)
+        point_wise_block<rows, 2>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
+      else if (many > j)
+        point_wise_block<rows, 1>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
     }
+  }
 }
 
 // Rows above, at and below are first joined along the height, for the average and for each column of the taps.
