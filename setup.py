@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot express: where `dicenet_mm.ops` lies, its compiled part, what a wheel holds beside the code."""
+"""What pyproject.toml cannot express: where `dicenet_mm.ops` lies, its compiled part, what else a wheel holds."""
 import os
 import shutil
 from pathlib import Path

@@ -3,10 +3,10 @@
 A *point-wise convolution* is two tensors: its weights in tiles of 8 output channels (tiles, C_in, 8), and
 (C_out, 2) with the bias and the PReLU's slope less one of each channel.
 
-A *DiCE unit* is seven: the kernels of :func:`dicenet_mm.ops.dim_conv`, ``local`` (D, 12), ``spatial`` (D, 12), and the gate's two
-matrices (hidden, D) and (D, hidden). A row of ``local`` holds p, r, m of the three branches, each of which adds
-``p u + r min(u, m)`` to the fused response, then the bias and the slope less one. A row of ``spatial`` holds nine taps,
-the bias and the slope less one. Unused entries are zero.
+A *DiCE unit* is seven: the kernels of :func:`dicenet_mm.ops.dim_conv`, ``local`` (D, 12), ``spatial`` (D, 12), and
+the gate's two matrices (hidden, D) and (D, hidden). A row of ``local`` holds p, r, m of the three branches, each of
+which adds ``p u + r min(u, m)`` to the fused response, then the bias and the slope less one. A row of ``spatial``
+holds nine taps, the bias and the slope less one. Unused entries are zero.
 
 Each operator takes and returns fresh float tensors. On a CPU with the compiled operators it is one call of them;
 elsewhere, and where gradients are wanted, PyTorch's own operators serve with the same weights.
@@ -57,7 +57,8 @@ def pack_local(scale: Tensor, shift: Tensor, slope: Tensor, weight: Tensor, bias
     knee = -shift / scale.masked_fill(dead, 1)
     constant = weight * shift * torch.where(torch.where(dead, shift > 0, down), 1, slope)
     terms = torch.stack((p, r, knee), dim=2).flatten(1)
-    return torch.cat((terms, (bias + constant.sum(1))[:, None], local_slope[:, None] - 1, terms[:, :1] * 0), dim=1).float()
+    local = torch.cat((terms, (bias + constant.sum(1))[:, None], local_slope[:, None] - 1), dim=1)
+    return F.pad(local, (0, 1)).float()
 
 
 def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:

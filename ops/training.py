@@ -1,6 +1,7 @@
 """Operators of training that keep their input alone for the backward pass, and compute again what else it needs.
 
-They serve float tensors on a CPU with the compiled operators (:func:`serves`); layers put the same together from PyTorch's own elsewhere.
+They serve float tensors on a CPU with the compiled operators (:func:`serves`); elsewhere layers put the same together
+from PyTorch's own.
 """
 
 import torch

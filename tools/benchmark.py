@@ -19,21 +19,21 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Tuple
 from unittest.mock import patch
 
 import torch
 import torchvision
+from dicenet_mm.ops import dim_conv, library, reference
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.models.backbones import DiCENet
-from dicenet_mm.ops import dim_conv, library, reference
 
-Case = Tuple[str, Dict[str, Callable], Dict]  # name, contenders, what is known of it
+Case = tuple[str, dict[str, Callable], dict]  # name, contenders, what is known of it
 #: Units of s=2.4: channels, stride, size of the kernels at 224 px, how many.
 UNITS = ((24, 8, 28, 1), (139, 8, 28, 3), (278, 16, 14, 8), (556, 32, 7, 4))
 PEERS = ('shufflenet_v2_x1_5', 'mobilenet_v2', 'mobilenet_v3_large')
@@ -69,7 +69,9 @@ class Classifier(nn.Module):
         self.backbone = DiCENet(widen_factor, input_size=input_size, out_indices=(4,))
         last = 1280 if widen_factor > 2 else 1024
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(self.backbone.out_channels[-1], last, 1, groups=4, bias=False), nn.Flatten(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(self.backbone.out_channels[-1], last, 1, groups=4, bias=False),
+            nn.Flatten(),
             nn.Linear(last, 1000))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -198,7 +200,7 @@ def macs_of(function: Callable) -> int:
     return counter.get_total_flops() // 2
 
 
-def machine_rates() -> Dict[str, float]:
+def machine_rates() -> dict[str, float]:
     """Bytes a second of a copy far larger than the caches, multiply-adds a second of a large matrix product."""
     source = torch.randn(2 ** 25)
     target, a = torch.empty_like(source), torch.randn(1024, 1024)
@@ -213,7 +215,7 @@ def timed(function: Callable) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(contenders: Dict[str, Callable], rounds: int, seconds: float) -> Dict[str, Dict[str, float]]:
+def interleaved(contenders: dict[str, Callable], rounds: int, seconds: float) -> dict[str, dict[str, float]]:
     """Milliseconds a call, the lowest of each round's calls: at least one, for `seconds`."""
     samples = {name: [] for name in contenders}
     for function in contenders.values():
@@ -228,7 +230,7 @@ def interleaved(contenders: Dict[str, Callable], rounds: int, seconds: float) ->
             for name, s in samples.items()}
 
 
-def report(name: str, times: Dict[str, Dict[str, float]], facts: Dict, rates: Dict[str, float]) -> None:
+def report(name: str, times: dict[str, dict[str, float]], facts: dict, rates: dict[str, float]) -> None:
     print(f'\n{name}')
     first = next(iter(times.values()))['lowest']
     for contender, t in times.items():
@@ -249,7 +251,7 @@ def main() -> None:
     parser.add_argument('what', nargs='*', default=[], help=f'any of {", ".join(cases)}; all of them by default')
     parser.add_argument('--threads', type=int, nargs='+', default=[1])
     parser.add_argument('--batch', type=int, nargs='+', default=[1])
-    parser.add_argument('--sizes', type=int, nargs='+', default=[224, 300], help='image sizes of operators and units, px')
+    parser.add_argument('--sizes', type=int, nargs='+', default=[224, 300], help='of operators and units, image px')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seconds', type=float, default=0.3, help='of a contender in a round')
     parser.add_argument('--compile', action='store_true', help='also torch.compile of the network (takes minutes)')
@@ -266,7 +268,8 @@ def main() -> None:
     for threads in args.threads:
         torch.set_num_threads(threads)
         rates = machine_rates()
-        print(f'\n{threads} thread(s): copy {rates["bytes"] / 1e9:.1f} GB/s, {rates["macs"] / 1e9:.1f} G multiply-adds/s')
+        print(f'\n{threads} thread(s): copy {rates["bytes"] / 1e9:.1f} GB/s, '
+              f'{rates["macs"] / 1e9:.1f} G multiply-adds/s')
         groups = {}
         for what in args.what or cases:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Inference forms of the DiCE unit and of the blocks around it, each one operator. :func:`dicenet_mm.fuse` makes them."""
+"""Inference forms of layers, each one operator. :func:`dicenet_mm.fuse` puts them in."""
 from collections.abc import Sequence
 
 import torch
@@ -147,7 +147,8 @@ def _only_unit(unit: DiCEUnit) -> nn.Module | None:
     return FusedDiCEUnit(unit=packed) if packed else None
 
 
-_PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block, StridedDiCEBlock: _strided_block}
+_PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block,
+            StridedDiCEBlock: _strided_block}
 
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:

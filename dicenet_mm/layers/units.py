@@ -48,7 +48,7 @@ def norm_act(norm: nn.Module, act: nn.Module, x: Tensor, gate: Tensor | None = N
 
 
 def is_fusable(norm: nn.Module, act: nn.Module, x: Tensor) -> bool:
-    """Whether normalisation and activation are what the fused operators compute: affine BN, a PReLU slope per channel."""
+    """Whether these are what the fused operators compute: affine BN, a PReLU slope per channel."""
     return (type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats and norm.momentum is not None
             and type(act) is nn.PReLU and act.num_parameters == norm.num_features
             and x.numel() > max(1, x.shape[1]))  # a single value per channel is for nn.BatchNorm2d to refuse

@@ -1,4 +1,5 @@
-// The operators' schemas. Each device registers its kernels for them; shapes and dtypes are checked in Python.
+// The operators' schemas. Each device registers its kernels for them; shapes and dtypes are checked in
+// Python.
 #include <torch/library.h>
 
 TORCH_LIBRARY(dicenet_mm, m) {
@@ -6,24 +7,31 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("dim_conv(Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight) -> Tensor");
   // Gradients of x and of the kernels; a tensor without elements stands for one that is not needed.
   m.def(
-      "dim_conv_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, "
+      "dim_conv_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor "
+      "width_weight, "
       "bool[4] needed) -> (Tensor, Tensor, Tensor, Tensor)");
 
-  // Training: batch normalisation with PReLU (and a factor per image and channel), also between dim_conv and the local
-  // fusion. Mean and variance come out as they were used: the batch's in training, else the running ones.
+  // Training: batch normalisation with PReLU (and a factor per image and channel), also between dim_conv and
+  // the local fusion. Mean and variance come out as they were used: the batch's in training, else the running
+  // ones.
   m.def(
       "norm_act(Tensor x, Tensor weight, Tensor bias, Tensor slope, Tensor? gate, Tensor running_mean, "
       "Tensor running_var, bool training, float eps) -> (Tensor, Tensor, Tensor)");
   m.def(
-      "norm_act_backward(Tensor grad, Tensor x, Tensor weight, Tensor bias, Tensor slope, Tensor? gate, Tensor mean, "
+      "norm_act_backward(Tensor grad, Tensor x, Tensor weight, Tensor bias, Tensor slope, Tensor? gate, "
+      "Tensor mean, "
       "Tensor var, bool training, float eps) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(
-      "dim_conv_fuse(Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, Tensor weight, "
-      "Tensor bias, Tensor slope, Tensor fusion, Tensor running_mean, Tensor running_var, bool training, float eps) -> "
+      "dim_conv_fuse(Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, Tensor "
+      "weight, "
+      "Tensor bias, Tensor slope, Tensor fusion, Tensor running_mean, Tensor running_var, bool training, "
+      "float eps) -> "
       "(Tensor, Tensor, Tensor)");
   m.def(
-      "dim_conv_fuse_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor width_weight, "
-      "Tensor weight, Tensor bias, Tensor slope, Tensor fusion, Tensor mean, Tensor var, bool training, float eps) -> "
+      "dim_conv_fuse_backward(Tensor grad, Tensor x, Tensor depth_weight, Tensor height_weight, Tensor "
+      "width_weight, "
+      "Tensor weight, Tensor bias, Tensor slope, Tensor fusion, Tensor mean, Tensor var, bool training, "
+      "float eps) -> "
       "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def("depth_wise_conv(Tensor x, Tensor weight) -> Tensor");
   m.def("depth_wise_conv_backward(Tensor grad, Tensor x, Tensor weight) -> (Tensor, Tensor)");
@@ -36,13 +44,14 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("dice_unit(Tensor x, Tensor[] unit) -> Tensor");
   m.def("dice_block(Tensor x, Tensor[] point, Tensor[] unit) -> Tensor");
   m.def(
-      "strided_dice_block(Tensor x, Tensor left, Tensor[] left_point, Tensor[] unit, Tensor[] right_point) -> "
+      "strided_dice_block(Tensor x, Tensor left, Tensor[] left_point, Tensor[] unit, Tensor[] right_point) "
+      "-> "
       "Tensor");
 }
 
 // Inference has no gradients: callers take other operators where any are wanted.
 TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
-  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "dice_unit", "dice_block",
-                           "strided_dice_block"})
+  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "dice_unit",
+                           "dice_block", "strided_dice_block"})
     m.impl(name, torch::CppFunction::makeFallthrough());
 }

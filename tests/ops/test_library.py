@@ -95,7 +95,8 @@ def test_opcheck(kernel_sizes):
     torch.library.opcheck(torch.ops.dicenet_mm.dim_conv, args)
     plain = [arg.detach() for arg in args]
     for needed in ([True] * 4, [True, False, False, True], [False, True, True, False]):
-        torch.library.opcheck(torch.ops.dicenet_mm.dim_conv_backward, (torch.randn(2, 9, 4, 5).double(), *plain, needed))
+        grad = torch.randn(2, 9, 4, 5, dtype=torch.float64)
+        torch.library.opcheck(torch.ops.dicenet_mm.dim_conv_backward, (grad, *plain, needed))
 
 
 @pytest.mark.parametrize('frozen', range(4))

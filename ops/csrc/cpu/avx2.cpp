@@ -1,8 +1,9 @@
 #include "kernels.h"
 
 #if defined(__x86_64__)
-#include <cstring>
 #include <immintrin.h>
+
+#include <cstring>
 // After the headers, so that nothing in them is compiled for AVX2.
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

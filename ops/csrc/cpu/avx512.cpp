@@ -1,11 +1,13 @@
 #include "kernels.h"
 
 #if defined(__x86_64__)
-#include <cstring>
 #include <immintrin.h>
+
+#include <cstring>
 // After the headers, so that nothing in them is compiled for AVX-512.
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), \
+                             apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #endif

@@ -59,11 +59,13 @@ struct PointWise {
 
 class Unit {
  public:
-  // Kernels (D, 3, 3), (H_k, 3, 3), (W_k, 3, 3); local (D, 12), spatial (D, 12), squeeze (hidden, D), excite (D, hidden).
+  // Kernels (D, 3, 3), (H_k, 3, 3), (W_k, 3, 3); local (D, 12), spatial (D, 12), squeeze (hidden, D), excite
+  // (D, hidden).
   Unit(at::TensorList p, int64_t height, int64_t width)
       : plan_({static_cast<int>(p[0].size(0)), static_cast<int>(height), static_cast<int>(width),
                static_cast<int>(p[1].size(0)), static_cast<int>(p[2].size(0))},
-              p[0].const_data_ptr<float>(), p[1].const_data_ptr<float>(), p[2].const_data_ptr<float>(), false),
+              p[0].const_data_ptr<float>(), p[1].const_data_ptr<float>(), p[2].const_data_ptr<float>(),
+              false),
         local_(p[3].const_data_ptr<float>()),
         spatial_(p[4].const_data_ptr<float>()),
         squeeze_(p[5].const_data_ptr<float>()),
@@ -78,11 +80,13 @@ class Unit {
     const InferenceKernels& kernels = inference_kernels();
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area();
-    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth, *hidden = gate + s.depth;
+    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth,
+          *hidden = gate + s.depth;
     const int chunk = std::min(plan_.chunk(), (s.depth + sharing_threads() - 1) / sharing_threads());
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
+      for (int64_t i = from; i < to; ++i)
+        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
     });
     for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
     kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
@@ -90,17 +94,18 @@ class Unit {
     kernels.multiply(excite_, hidden, s.depth, hidden_, gate);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
       for (int64_t d = from; d < to; ++d)
-        kernels.spatial(y + d * area, s.height, s.width, spatial_ + d * kSpatial, 1 / (1 + std::exp(-gate[d])),
-                        target.plane(static_cast<int>(d)));
+        kernels.spatial(y + d * area, s.height, s.width, spatial_ + d * kSpatial,
+                        1 / (1 + std::exp(-gate[d])), target.plane(static_cast<int>(d)));
     });
   }
 
  private:
-  void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin, int end,
-                    int chunk, float* y, float* sums) const {
+  void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin,
+                    int end, int chunk, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
-    Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile), margin());
+    Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile),
+                         margin());
     const float* in = plan_.readable(x + begin * area, begin, end, area, extent, pieces.take(planes));
     const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
     if (s.native()) return kernels.local_fusion(tile, local_, y + begin * area, sums + begin);
@@ -240,10 +245,11 @@ Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorLis
   const Tensor x = input.contiguous();
   const PointWise left_point(left_weights), right_point(right_weights);
   const int64_t channels = x.size(1);
-  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3)), out_height = (height + 1) / 2,
-            out_width = (width + 1) / 2;
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3)),
+            out_height = (height + 1) / 2, out_width = (width + 1) / 2;
   const Unit unit(unit_weights, out_height, out_width);
-  const int64_t in_area = static_cast<int64_t>(height) * width, area = static_cast<int64_t>(out_height) * out_width;
+  const int64_t in_area = static_cast<int64_t>(height) * width,
+                area = static_cast<int64_t>(out_height) * out_width;
   const int out_channels = left_point.channels + right_point.channels, half = out_channels / 2;
   Tensor y = at::empty({x.size(0), out_channels, out_height, out_width}, x.options());
   const float *in = x.const_data_ptr<float>(), *taps = left.const_data_ptr<float>();

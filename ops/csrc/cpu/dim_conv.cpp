@@ -22,7 +22,8 @@ Sizes sizes_of(const Tensor& x, const Tensor& height_weight, const Tensor& width
 }
 
 template <class S>
-void forward(const Sizes& sizes, const Tensor& x, const Tensor& kd, const Tensor& kh, const Tensor& kw, Tensor& y) {
+void forward(const Sizes& sizes, const Tensor& x, const Tensor& kd, const Tensor& kh, const Tensor& kw,
+             Tensor& y) {
   const Plan<S> plan(sizes, kd.const_data_ptr<S>(), kh.const_data_ptr<S>(), kw.const_data_ptr<S>(), false);
   const int chunk = plan.chunk();
   const Tiles tiles(x.size(0), sizes.depth, chunk);
@@ -57,8 +58,8 @@ void backward(const Sizes& sizes, const Tensor& grad, const Tensor& x, const Ten
               const Tensor& kw, std::array<bool, 4> needed, std::array<Tensor, 4>& out) {
   const S *in = x.const_data_ptr<S>(), *g = grad.const_data_ptr<S>();
   auto result = [&](int i) { return needed[i] ? out[i].mutable_data_ptr<S>() : nullptr; };
-  Gradients<S> gradients(sizes, x.size(0), kd.const_data_ptr<S>(), kh.const_data_ptr<S>(), kw.const_data_ptr<S>(),
-                         result(0), result(1), result(2), result(3));
+  Gradients<S> gradients(sizes, x.size(0), kd.const_data_ptr<S>(), kh.const_data_ptr<S>(),
+                         kw.const_data_ptr<S>(), result(0), result(1), result(2), result(3));
   const int64_t area = sizes.area(), image = sizes.depth * area;
   const Extent<S> inputs{in, in + x.numel()}, grads{g, g + grad.numel()};
   gradients.run([&](int64_t n, int begin, int end, const auto& work) {
@@ -86,8 +87,10 @@ Tensor dim_conv(const Tensor& x, const Tensor& depth_weight, const Tensor& heigh
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad, const Tensor& x,
-                                                             const Tensor& depth_weight, const Tensor& height_weight,
-                                                             const Tensor& width_weight, std::array<bool, 4> needed) {
+                                                             const Tensor& depth_weight,
+                                                             const Tensor& height_weight,
+                                                             const Tensor& width_weight,
+                                                             std::array<bool, 4> needed) {
   const auto dtype = working_dtype(x);
   const Sizes sizes = sizes_of(x, height_weight, width_weight);
   auto ready = [&](const Tensor& t) { return t.to(dtype).contiguous(); };
@@ -95,11 +98,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad,
   std::array<Tensor, 4> out;
   const Tensor* like[] = {&x, &depth_weight, &height_weight, &width_weight};
   for (int i = 0; i < 4; ++i)
-    out[i] = needed[i] ? (x.numel() ? at::empty(like[i]->sizes(), options) : at::zeros(like[i]->sizes(), options))
-                       : at::empty({0}, options);
+    out[i] = needed[i]
+                 ? (x.numel() ? at::empty(like[i]->sizes(), options) : at::zeros(like[i]->sizes(), options))
+                 : at::empty({0}, options);
   if (x.numel()) {
     auto run = dtype == at::kDouble ? backward<double> : backward<float>;
-    run(sizes, ready(grad), ready(x), ready(depth_weight), ready(height_weight), ready(width_weight), needed, out);
+    run(sizes, ready(grad), ready(x), ready(depth_weight), ready(height_weight), ready(width_weight), needed,
+        out);
   }
   auto done = [&](int i) { return out[i].to(x.scalar_type()); };
   return {done(0), done(1), done(2), done(3)};

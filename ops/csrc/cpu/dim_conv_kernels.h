@@ -110,7 +110,8 @@ void depth_taps_grad_tile(const Tile<S>& t, const S* grad, int64_t grad_stride, 
       const V here = simd::load(simd::mask(borders[4]), g + at);
 #pragma GCC unroll 9
       for (int i = 0; i < 9; ++i)
-        sum[i] = simd::add_product(simd::mask(borders[i]), here, simd::load(x + at + (i / 3 - 1) * t.width + i % 3 - 1), sum[i]);
+        sum[i] = simd::add_product(simd::mask(borders[i]), here,
+                                   simd::load(x + at + (i / 3 - 1) * t.width + i % 3 - 1), sum[i]);
     }
     for (int i = 0; i < 9; ++i) out[(p - t.begin) * 9 + i] += total<S>(sum[i]);
   }
@@ -160,10 +161,12 @@ INLINE void taps_grad_march(const Tile<S>& t, const S* height_grad, const S* wid
 }
 
 template <class S>
-void taps_grad_tile(const Tile<S>& t, const S* height_grad, const S* width_grad, int64_t grad_stride, S* height_out,
-                    S* width_out) {
-  if (!width_out) return taps_grad_march<S, kHeight>(t, height_grad, width_grad, grad_stride, height_out, width_out);
-  if (!height_out) return taps_grad_march<S, kWidth>(t, height_grad, width_grad, grad_stride, height_out, width_out);
+void taps_grad_tile(const Tile<S>& t, const S* height_grad, const S* width_grad, int64_t grad_stride,
+                    S* height_out, S* width_out) {
+  if (!width_out)
+    return taps_grad_march<S, kHeight>(t, height_grad, width_grad, grad_stride, height_out, width_out);
+  if (!height_out)
+    return taps_grad_march<S, kWidth>(t, height_grad, width_grad, grad_stride, height_out, width_out);
   taps_grad_march<S, kHeight | kWidth>(t, height_grad, width_grad, grad_stride, height_out, width_out);
 }
 
@@ -180,7 +183,8 @@ INLINE void resize_rows_by(const Band<S>& b, const Planes<S>& planes) {
       for (int i = 0; i < b.out; ++i, out += width, c += b.taps) {
         const S* row = in + b.first[i] * width;
         typename simd::V sum = simd::splat(c[0]) * simd::load(row);
-        for (int k = 1; k < (taps ? taps : b.taps); ++k) sum += simd::splat(c[k]) * simd::load(row + k * width);
+        for (int k = 1; k < (taps ? taps : b.taps); ++k)
+          sum += simd::splat(c[k]) * simd::load(row + k * width);
         simd::store(m, out, sum);
       }
     }
@@ -194,7 +198,8 @@ void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
   resize_rows_by<S, 0>(b, planes);
 }
 
-// One vector of columns at a time, its places and coefficients kept over all rows. `pick` takes the lanes' inputs.
+// One vector of columns at a time, its places and coefficients kept over all rows. `pick` takes the lanes'
+// inputs.
 template <class S, int taps, class Pick>
 INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int column, const Pick& pick) {
   using simd = Simd<S>;
@@ -241,7 +246,8 @@ void resize_columns_planes(const Band<S>& b, const Planes<S>& planes) {
 template <int taps>
 INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, int column) {
   resize_columns_by<float, taps>(
-      b, planes, column, [](const float* in, const auto& place, const __m512* c, __m512& sum) __attribute__((always_inline)) {
+      b, planes, column,
+      [](const float* in, const auto& place, const __m512* c, __m512& sum) __attribute__((always_inline)) {
         const __m512 low = _mm512_loadu_ps(in), high = _mm512_loadu_ps(in + 16);
 #pragma GCC unroll 4
         for (int k = 0; k < taps; ++k)
@@ -265,9 +271,9 @@ void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
 
 template <class S>
 constexpr Kernels<S> all_kernels() {
-  return {Simd<S>::lanes,    dim_conv_tile<S>,  any_branch_tile<S>,    sum_tile<S>,
-          depth_plus_tile<S>, depth_taps_grad_tile<S>, taps_grad_tile<S>, resize_rows_planes<S>,
-          resize_columns_planes<S>};
+  return {Simd<S>::lanes,    dim_conv_tile<S>,      any_branch_tile<S>,
+          sum_tile<S>,       depth_plus_tile<S>,    depth_taps_grad_tile<S>,
+          taps_grad_tile<S>, resize_rows_planes<S>, resize_columns_planes<S>};
 }
 
 }  // namespace

@@ -38,22 +38,25 @@ void Gradients<S>::tile(int64_t i, int64_t group, const Place<S>& x, const Place
   if (depth_grad_) run.depth_taps_grad(forwards, g, 3 * area, &depth_sums_[(group * s.depth + begin) * 9]);
   if (s.native()) {
     if (x_grad) run.sum(backwards, x_grad);
-    if (height_sums || width_sums) run.taps_grad(forwards, g + area, g + 2 * area, 3 * area, height_sums, width_sums);
+    if (height_sums || width_sums)
+      run.taps_grad(forwards, g + area, g + 2 * area, 3 * area, height_sums, width_sums);
     return;
   }
   S *grads = pieces.take(planes), *resized = pieces.take(planes), *work = pieces.take(planes);
   S *height = pieces.take(planes), *width = pieces.take(planes);
-  if (x_grad || height_sums) adjoint_.height_branch(begin, end, g + area, 3 * area, grads, work, height, area);
+  if (x_grad || height_sums)
+    adjoint_.height_branch(begin, end, g + area, 3 * area, grads, work, height, area);
   if (height_sums) {
     plan_.resize_rows(begin, end, in, area, resized);
-    run.taps_grad(plan_.row_tile(begin, end, resized), grads + s.row_area(), nullptr, s.row_area(), height_sums,
-                  nullptr);
+    run.taps_grad(plan_.row_tile(begin, end, resized), grads + s.row_area(), nullptr, s.row_area(),
+                  height_sums, nullptr);
   }
-  if (x_grad || width_sums) adjoint_.width_branch(begin, end, g + 2 * area, 3 * area, grads, work, width, area);
+  if (x_grad || width_sums)
+    adjoint_.width_branch(begin, end, g + 2 * area, 3 * area, grads, work, width, area);
   if (width_sums) {
     plan_.resize_columns(begin, end, in, area, resized);
-    run.taps_grad(plan_.column_tile(begin, end, resized), nullptr, grads + s.column_area(), s.column_area(), nullptr,
-                  width_sums);
+    run.taps_grad(plan_.column_tile(begin, end, resized), nullptr, grads + s.column_area(), s.column_area(),
+                  nullptr, width_sums);
   }
   if (x_grad) run.depth_plus(backwards, height, width, x_grad);
 }

@@ -17,15 +17,15 @@ template <class S>
 class Gradients {
  public:
   // Results are (N, D, H, W), (D, 3, 3), (H_k, 3, 3), (W_k, 3, 3), null where not needed.
-  Gradients(const Sizes& sizes, int64_t images, const S* kd, const S* kh, const S* kw, S* x_grad, S* depth_grad,
-            S* height_grad, S* width_grad);
+  Gradients(const Sizes& sizes, int64_t images, const S* kd, const S* kh, const S* kw, S* x_grad,
+            S* depth_grad, S* height_grad, S* width_grad);
 
-  // Calls each_tile(image, begin, end, work) for all tiles; it calls work(x, grad) with the planes of the tile's input and of the
-  // gradient of its output (3 a channel).
+  // Calls each_tile(image, begin, end, work) for all tiles; it calls work(x, grad) with the planes of the
+  // tile's input and of the gradient of its output (3 a channel).
   template <class EachTile>
   void run(const EachTile& each_tile) {
-    // The kernels' gradients are summed in groups of tiles, each of which one thread works on: the same sums whatever
-    // the number of threads.
+    // The kernels' gradients are summed in groups of tiles, each of which one thread works on: the same sums
+    // whatever the number of threads.
     at::parallel_for(0, groups_, 1, [&](int64_t from, int64_t to) {
       for (int64_t group = from; group < to; ++group)
         for (int64_t i = tiles_.count * group / groups_; i < tiles_.count * (group + 1) / groups_; ++i)
@@ -45,7 +45,8 @@ class Gradients {
   const Tiles tiles_;
   const int64_t groups_;
   S *x_grad_, *depth_grad_, *height_grad_, *width_grad_;
-  std::vector<S> depth_sums_, height_sums_, width_sums_;  // (groups, D, 9), (groups, 9, padded plane) of the resized input
+  std::vector<S> depth_sums_, height_sums_,
+      width_sums_;  // (groups, D, 9), (groups, 9, padded plane) of the resized input
 };
 
 }  // namespace dicenet_mm

@@ -1,4 +1,5 @@
-// The kernels of inference: a DiCE unit in two passes, point-wise convolutions, and the strided block's first layers.
+// The kernels of inference: a DiCE unit in two passes, point-wise convolutions, and the strided block's first
+// layers.
 #pragma once
 #include "march.h"
 
@@ -9,7 +10,8 @@ using V = simd::V;
 
 INLINE V prelu(V u, float slope_minus_one) { return u + simd::splat(slope_minus_one) * simd::min(u, V{}); }
 
-// Normalisation, PReLU and fusion weight of a branch: p u + r min(u, m), the constants of all three in one bias.
+// Normalisation, PReLU and fusion weight of a branch: p u + r min(u, m), the constants of all three in one
+// bias.
 INLINE V branch_term(const float* prm, V u, V acc) {
   return acc + simd::splat(prm[0]) * u + simd::splat(prm[1]) * simd::min(u, simd::splat(prm[2]));
 }
@@ -23,7 +25,8 @@ struct LocalFusion {
   float *out = nullptr, *sum = nullptr;
   INLINE_METHOD begin(int64_t offset) { prm = local, out = y + offset, sum = sums; }
   INLINE_METHOD next(simd::M m, V depth, V height, V width) {
-    const V u = branch_term(prm + 3, height, branch_term(prm, depth, simd::splat(prm[9]))) + branch_term(prm + 6, width, V{});
+    const V u = branch_term(prm + 3, height, branch_term(prm, depth, simd::splat(prm[9]))) +
+                branch_term(prm + 6, width, V{});
     const V z = prelu(u, prm[10]);
     simd::store(m, out, z);
     simd::store(sum, simd::load(sum) + simd::keep(m, z));
@@ -53,22 +56,26 @@ void add_lanes(const float* lane_sums, int channels, float* sums) {
 
 void local_fusion_tile(const Tile<float>& t, const float* local, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  march<float, kDepth | kHeight | kWidth, true>(t, LocalFusion{local + t.begin * kLocal, y, lane_sums, area_of(t)});
+  march<float, kDepth | kHeight | kWidth, true>(
+      t, LocalFusion{local + t.begin * kLocal, y, lane_sums, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
 
-void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width, const float* local,
-                               float* y, float* sums) {
+void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width,
+                               const float* local, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
   const LocalFusion fusion{local + t.begin * kLocal, y, lane_sums, area_of(t)};
   march<float, kDepth, true>(t, Resized<LocalFusion>{fusion, height, width, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
 
-// `vectors` vectors beside each other go down the rows together; each row adds to the outputs above, at and below it.
+// `vectors` vectors beside each other go down the rows together; each row adds to the outputs above, at and
+// below it.
 template <int vectors>
-INLINE void spatial_columns(const float* x, int height, int width, int column, const V* taps, V bias, V p, V q, float* y) {
-  V one[vectors], two[vectors];  // outputs of the row that comes, with one row of taps in, and of the one before, with two
+INLINE void spatial_columns(const float* x, int height, int width, int column, const V* taps, V bias, V p,
+                            V q, float* y) {
+  V one[vectors], two[vectors];  // outputs of the row that comes, with one row of taps in, and of the one
+                                 // before, with two
   simd::M left[vectors], here[vectors], right[vectors];
 #pragma GCC unroll 4
   for (int j = 0; j < vectors; ++j) {
@@ -132,8 +139,8 @@ void pack_panel(const float* in, int64_t area, int planes, int columns, float* p
 
 // `rows` output channels at `vectors` vectors of voxels, summed in registers.
 template <int rows, int vectors>
-INLINE void point_wise_block(const float* panel, int planes, const float* weight, const float* affine, int used,
-                             int channel, int64_t column, int columns, const Target& target) {
+INLINE void point_wise_block(const float* panel, int planes, const float* weight, const float* affine,
+                             int used, int channel, int64_t column, int columns, const Target& target) {
   V sum[rows][vectors] = {};
   for (int k = 0; k < planes; ++k, weight += kRows, panel += kColumns) {
     V x[vectors];
@@ -149,7 +156,7 @@ INLINE void point_wise_block(const float* panel, int planes, const float* weight
   for (int r = 0; r < rows; ++r) {
     if (r >= used) return;
     float* out = target.plane(channel + r) + column;
-    const float *prm = affine + 2 * (channel + r);
+    const float* prm = affine + 2 * (channel + r);
 #pragma GCC unroll 3
     for (int j = 0; j < vectors; ++j)
       simd::store(simd::mask(first_lanes(columns - j * simd::lanes > 0 ? columns - j * simd::lanes : 0)),
@@ -158,8 +165,8 @@ INLINE void point_wise_block(const float* panel, int planes, const float* weight
 }
 
 // A single voxel: lanes are the output channels of a tile.
-INLINE void point_wise_voxel(const float* x, int planes, const float* weight, const float* affine, int used, int channel,
-                             int64_t column, const Target& target) {
+INLINE void point_wise_voxel(const float* x, int planes, const float* weight, const float* affine, int used,
+                             int channel, int64_t column, const Target& target) {
   constexpr int lanes = simd::lanes < kRows ? simd::lanes : kRows;
   for (int r = 0; r < used; r += lanes) {
     const simd::M m = simd::mask(first_lanes(lanes));
@@ -179,16 +186,16 @@ INLINE void point_wise_voxel(const float* x, int planes, const float* weight, co
   }
 }
 
-void point_wise_panel(const float* panel, int planes, const float* weight, const float* affine, int channels, int begin,
-                      int end, int64_t column, int columns, const Target& target) {
+void point_wise_panel(const float* panel, int planes, const float* weight, const float* affine, int channels,
+                      int begin, int end, int64_t column, int columns, const Target& target) {
   // As many sums as fit the registers beside a column of the panel and a weight.
   constexpr int rows = simd::lanes == 16 ? 8 : 4, vectors = 3, step = vectors * simd::lanes;
   for (int tile = begin; tile < end; ++tile) {
     const int left = channels - tile * kRows;
     const bool odd = columns % simd::lanes == 1;
     if (odd)
-      point_wise_voxel(panel + columns - 1, planes, weight + static_cast<int64_t>(tile) * planes * kRows, affine,
-                       left < kRows ? left : kRows, tile * kRows, column + columns - 1, target);
+      point_wise_voxel(panel + columns - 1, planes, weight + static_cast<int64_t>(tile) * planes * kRows,
+                       affine, left < kRows ? left : kRows, tile * kRows, column + columns - 1, target);
     for (int r = 0; r < kRows; r += rows) {
       const int channel = tile * kRows + r, used = channels - channel;
       if (used <= 0) break;
@@ -205,9 +212,10 @@ void point_wise_panel(const float* panel, int planes, const float* weight, const
   }
 }
 
-// Rows above, at and below are first joined along the height, for the average and for each column of the taps.
-void downsample_plane(const float* x, int height, int width, const float* spatial, float* work, float* average,
-                      float* convolved) {
+// Rows above, at and below are first joined along the height, for the average and for each column of the
+// taps.
+void downsample_plane(const float* x, int height, int width, const float* spatial, float* work,
+                      float* average, float* convolved) {
   const int stride = width + 2 * kMaxLanes, out_width = (width + 1) / 2;
   float* joined[4];  // the average's, and those of the three columns of taps; a zero on both sides
   for (int i = 0; i < 4; ++i) {
@@ -223,8 +231,9 @@ void downsample_plane(const float* x, int height, int width, const float* spatia
               below = simd::load(row + 1 < height ? m : none, middle + j + width);
       simd::store(m, joined[0] + j, above + here + below);
       for (int c = 0; c < 3; ++c)
-        simd::store(m, joined[c + 1] + j, simd::splat(spatial[c]) * above + simd::splat(spatial[3 + c]) * here +
-                                              simd::splat(spatial[6 + c]) * below);
+        simd::store(m, joined[c + 1] + j,
+                    simd::splat(spatial[c]) * above + simd::splat(spatial[3 + c]) * here +
+                        simd::splat(spatial[6 + c]) * below);
     }
     for (int j = 0; j < out_width; ++j) {
       average[j] = (joined[0][2 * j - 1] + joined[0][2 * j] + joined[0][2 * j + 1]) * (1.f / 9);
@@ -245,7 +254,8 @@ void pack_windows_row(const float* x, int channels, int height, int width, int r
         continue;
       }
       const float* in = x + (static_cast<int64_t>(c) * height + from) * width + 2 * column;
-      const int odd = width / 2 - column < columns ? width / 2 - column : columns;  // voxels with one to their right
+      const int odd =
+          width / 2 - column < columns ? width / 2 - column : columns;  // voxels with one to their right
       float *left = panel, *middle = panel + kColumns, *right = middle + kColumns;
       for (int j = 0; j < odd; ++j) middle[j] = in[2 * j], right[j] = in[2 * j + 1];
       for (int j = odd; j < columns; ++j) middle[j] = in[2 * j], right[j] = 0;
@@ -260,7 +270,8 @@ void max_pool_plane(const float* x, int height, int width, float* work, float* y
   rows[-1] = rows[width] = -__builtin_inff();
   for (int row = 0; row < height; row += 2, y += out_width) {
     const float* middle = x + static_cast<int64_t>(row) * width;
-    const float *above = row > 0 ? middle - width : middle, *below = row + 1 < height ? middle + width : middle;
+    const float *above = row > 0 ? middle - width : middle,
+                *below = row + 1 < height ? middle + width : middle;
     for (int j = 0; j < width; ++j) {
       const float m = above[j] > middle[j] ? above[j] : middle[j];
       rows[j] = m > below[j] ? m : below[j];
@@ -273,8 +284,8 @@ void max_pool_plane(const float* x, int height, int width, float* work, float* y
 }
 
 constexpr InferenceKernels all_inference_kernels() {
-  return {local_fusion_tile, local_fusion_resized_tile, spatial_plane, multiply_rows,
-          pack_panel,        point_wise_panel,          pack_windows_row, max_pool_plane, downsample_plane};
+  return {local_fusion_tile, local_fusion_resized_tile, spatial_plane,  multiply_rows,   pack_panel,
+          point_wise_panel,  pack_windows_row,          max_pool_plane, downsample_plane};
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What the translation unit of each instruction set offers to the rest: a table of kernels over float or double.
+// What the translation unit of each instruction set offers to the rest: a table of kernels over float or
+// double.
 #pragma once
 #include <cstdint>
 
@@ -7,7 +8,8 @@ namespace dicenet_mm {
 // The longest vector of any instruction set, in elements: tables with an entry per voxel are padded to this.
 constexpr int kMaxLanes = 16;
 
-// Channels [begin, end) of one image whose planes have height x width voxels. Each branch reads planes of its own.
+// Channels [begin, end) of one image whose planes have height x width voxels. Each branch reads planes of its
+// own.
 template <class S>
 struct Tile {
   int depth, height, width;
@@ -53,14 +55,14 @@ struct Kernels {
   // out (channels, 9): gradients of the depth kernels are added; `grad` as `depth_in`, `grad_stride` apart.
   void (*depth_taps_grad)(const Tile<S>&, const S* grad, int64_t grad_stride, S* out);
   // out (9, padded plane) of each branch: gradients of each voxel's taps are added.
-  void (*taps_grad)(const Tile<S>&, const S* height_grad, const S* width_grad, int64_t grad_stride, S* height_out,
-                    S* width_out);
+  void (*taps_grad)(const Tile<S>&, const S* height_grad, const S* width_grad, int64_t grad_stride,
+                    S* height_out, S* width_out);
   void (*resize_rows)(const Band<S>&, const Planes<S>&);
   void (*resize_columns)(const Band<S>&, const Planes<S>&);
 };
 
-// Where the planes of a branch go: in their order from `first` on, or (half > 0) as ChannelShuffle(2) of the concatenated
-// branches leaves them, `half` being half of all channels.
+// Where the planes of a branch go: in their order from `first` on, or (half > 0) as ChannelShuffle(2) of the
+// concatenated branches leaves them, `half` being half of all channels.
 struct Target {
   float* out;
   int64_t area;
@@ -75,7 +77,8 @@ constexpr int kRows = 8;      // output channels that lie together in the weight
 constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
 constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
-// Of a channel of the local fusion, in each branch u -> p u + r min(u, m); then the bias and the PReLU's slope - 1.
+// Of a channel of the local fusion, in each branch u -> p u + r min(u, m); then the bias and the PReLU's
+// slope - 1.
 constexpr int kLocal = 12;
 
 // What only inference needs, in float.
@@ -83,8 +86,8 @@ struct InferenceKernels {
   // y (channels, plane): local fusion of the branches of one tile; sums (channels) of y.
   void (*local_fusion)(const Tile<float>&, const float* local, float* y, float* sums);
   // The same, the height and width branches given as (channels, plane).
-  void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width, const float* local,
-                               float* y, float* sums);
+  void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width,
+                               const float* local, float* y, float* sums);
   // 3x3 convolution of a plane, PReLU, times the gate.
   void (*spatial)(const float* x, int height, int width, const float* spatial, float gate, float* y);
   // out (rows) = matrix (rows, columns) . x
@@ -93,20 +96,22 @@ struct InferenceKernels {
   void (*pack)(const float* in, int64_t area, int planes, int columns, float* panel);
   // Output channels [8 begin, 8 end) of a point-wise convolution at the voxels [column, column + columns);
   // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
-  void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels, int begin,
-                     int end, int64_t column, int columns, const Target&);
-  // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9 channels, kColumns).
+  void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels,
+                     int begin, int end, int64_t column, int columns, const Target&);
+  // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9
+  // channels, kColumns).
   void (*pack_windows)(const float* x, int channels, int height, int width, int row, int column, int columns,
                        float* panel);
   // 3x3 maxima of a plane with stride 2. `work` has width + 2 kMaxLanes elements.
   void (*max_pool)(const float* x, int height, int width, float* work, float* y);
-  // Of a plane, 3x3 with stride 2: average, and convolution with PReLU. `work` has 4 (width + 2 kMaxLanes) elements.
+  // Of a plane, 3x3 with stride 2: average, and convolution with PReLU. `work` has 4 (width + 2 kMaxLanes)
+  // elements.
   void (*downsample)(const float* x, int height, int width, const float* spatial, float* work, float* average,
                      float* convolved);
 };
 
-// Sums over voxels with a gradient g and a centred value x whose normalised value u is PReLU's input: of g and of g x,
-// over all voxels and over those with u <= 0.
+// Sums over voxels with a gradient g and a centred value x whose normalised value u is PReLU's input: of g
+// and of g x, over all voxels and over those with u <= 0.
 struct ActSums {
   float g, g_low, gx, gx_low;
 };
@@ -122,21 +127,22 @@ struct TrainingKernels {
   float (*sum)(const float* x, int64_t count);
   float (*squares)(const float* x, int64_t count, float mean);
   // y = PReLU(scale (x - mean) + bias) times a factor
-  void (*norm_act)(const float* x, int64_t count, float mean, float scale, float bias, float slope, float factor,
-                   float* y);
+  void (*norm_act)(const float* x, int64_t count, float mean, float scale, float bias, float slope,
+                   float factor, float* y);
   ActSums (*act_sums)(const float* x, const float* g, int64_t count, float mean, float scale, float bias);
   void (*act_grad)(const float* x, const float* g, int64_t count, const BranchParameters&, float* x_grad);
   // z (channels, plane): the sum of (u > 0 ? high : low) u over the branches of one tile.
-  void (*fuse)(const Tile<float>&, const float* height, const float* width, const BranchParameters* prm, float* z);
-  // out (channels, 6): sum and sum of squares of each branch of one tile. Branches that are given as (channels, plane)
-  // are not computed; both or none.
+  void (*fuse)(const Tile<float>&, const float* height, const float* width, const BranchParameters* prm,
+               float* z);
+  // out (channels, 6): sum and sum of squares of each branch of one tile. Branches that are given as
+  // (channels, plane) are not computed; both or none.
   void (*moments)(const Tile<float>&, const float* height, const float* width, float* out);
   // out (channels, 3): sums of each branch; prm (D, 3), g (channels, plane).
-  void (*branch_sums)(const Tile<float>&, const float* height, const float* width, const BranchParameters* prm,
-                      const float* g, ActSums* out);
+  void (*branch_sums)(const Tile<float>&, const float* height, const float* width,
+                      const BranchParameters* prm, const float* g, ActSums* out);
   // out (channels, 3, plane): gradients of the branches.
-  void (*branch_grads)(const Tile<float>&, const float* height, const float* width, const BranchParameters* prm,
-                       const float* g, float* out);
+  void (*branch_grads)(const Tile<float>&, const float* height, const float* width,
+                       const BranchParameters* prm, const float* g, float* out);
 };
 
 template <class S>

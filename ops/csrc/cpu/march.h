@@ -1,11 +1,12 @@
 // Dimension-wise convolution of one tile, marching over the channels.
 //
-// A vector holds consecutive voxels of the flattened plane. Their height and width taps stay in registers while the march goes
-// from channel to channel; a plane adds to the outputs of the channel before it, its own and the one after it, so that
-// it is loaded once. `sink.begin(offset)` is told of each new place in the plane, `sink.next(mask, depth, height, width)`
-// takes the finished vectors of one channel after the other.
+// A vector holds consecutive voxels of the flattened plane. Their height and width taps stay in registers
+// while the march goes from channel to channel; a plane adds to the outputs of the channel before it, its own
+// and the one after it, so that it is loaded once. `sink.begin(offset)` is told of each new place in the
+// plane, `sink.next(mask, depth, height, width)` takes the finished vectors of one channel after the other.
 //
-// Loads are not masked, only what is added: inputs must be readable for a margin (see plan.h) before and after.
+// Loads are not masked, only what is added: inputs must be readable for a margin (see plan.h) before and
+// after.
 #pragma once
 #include "kernels.h"
 #include "simd.h"
@@ -14,7 +15,8 @@ namespace {
 
 using namespace dicenet_mm;
 
-// Three voxels in a line, the middle one always inside; taps meet those beside it where they lie in the plane.
+// Three voxels in a line, the middle one always inside; taps meet those beside it where they lie in the
+// plane.
 template <class S>
 struct Line {
   using V = typename Simd<S>::V;
@@ -27,7 +29,8 @@ struct Line {
   }
 };
 
-// Outputs that wait for planes to come: of the next channel, with its first row of taps in, and of this one, with two.
+// Outputs that wait for planes to come: of the next channel, with its first row of taps in, and of this one,
+// with two.
 template <class S>
 struct Pending {
   using V = typename Simd<S>::V;
@@ -58,22 +61,24 @@ INLINE void march(const Tile<S>& t, Sink sink) {
   const uint32_t* borders = t.borders;
   for (int64_t offset = 0; offset < area; offset += simd::lanes, borders += 9) {
     // Neighbours are named by their place in the 3x3 window, 0 to 8.
-    const typename simd::M m0 = simd::mask(borders[0]), m1 = simd::mask(borders[1]), m2 = simd::mask(borders[2]),
-                           m3 = simd::mask(borders[3]), m4 = simd::mask(borders[4]), m5 = simd::mask(borders[5]),
-                           m6 = simd::mask(borders[6]), m7 = simd::mask(borders[7]), m8 = simd::mask(borders[8]);
+    const typename simd::M m0 = simd::mask(borders[0]), m1 = simd::mask(borders[1]),
+                           m2 = simd::mask(borders[2]), m3 = simd::mask(borders[3]),
+                           m4 = simd::mask(borders[4]), m5 = simd::mask(borders[5]),
+                           m6 = simd::mask(borders[6]), m7 = simd::mask(borders[7]),
+                           m8 = simd::mask(borders[8]);
     V kh[9], kw[9];
     if (H) load_taps(t.height_taps + offset, padded, kh);
     if (W) load_taps(t.width_taps + offset, padded, kw);
-    const S *xd = t.depth_in + offset, *xh = shared ? xd : t.height_in + offset, *xw = shared ? xd : t.width_in + offset;
+    const S *xd = t.depth_in + offset, *xh = shared ? xd : t.height_in + offset,
+            *xw = shared ? xd : t.width_in + offset;
     const S* kd = t.depth_taps + static_cast<int64_t>(t.begin) * 9;
     auto row = [&](const S* x) __attribute__((always_inline)) {
-      return Line<S>{simd::load(x - 1), simd::load(x), simd::load(x + 1), m3, m5};
+      return Line<S>{simd::load_once(x - 1), simd::load_once(x), simd::load_once(x + 1), m3, m5};
     };
     auto column = [&](const S* x) __attribute__((always_inline)) {
-      return Line<S>{simd::load(x - width), simd::load(x), simd::load(x + width), m1, m7};
+      return Line<S>{simd::load_once(x - width), simd::load_once(x), simd::load_once(x + width), m1, m7};
     };
-    auto window = [&](const S* x) __attribute__((always_inline)) {
-      const Line<S> r = row(x), c = column(x);
+    auto window = [&](const S* x, const Line<S>& r, const Line<S>& c) __attribute__((always_inline)) {
       const S *up = x - width, *down = x + width;
       auto tap = [&](int i) __attribute__((always_inline)) { return simd::splat(kd[i]); };
       V even = tap(4) * r.b, odd = simd::add_product(m1, tap(1), c.a, V{});  // two chains hide the latency
@@ -90,16 +95,23 @@ INLINE void march(const Tile<S>& t, Sink sink) {
     Pending<S> h, w;
     if (H && first) h.one = Line<S>::dot(row(xh - stride), kh, V{});
     if (W && first) w.one = Line<S>::dot(column(xw - stride), kw, V{});
-    if (H) Pending<S>::add(h, kh, row(xh));
-    if (W) Pending<S>::add(w, kw, column(xw));
     V depth{};  // of the channel whose height and width branches still wait for the next plane
-    if (D) depth = window(xd);
+    auto plane = [&](V& height, V& wide, V& own) __attribute__((always_inline)) {
+      Line<S> r{}, c{};
+      if (H || D) r = row(H ? xh : xd);
+      if (W || D) c = column(W ? xw : xd);
+      if (H) height = Pending<S>::add(h, kh, r);
+      if (W) wide = Pending<S>::add(w, kw, c);
+      if (D && !shared && H) r = row(xd);
+      if (D && !shared && W) c = column(xd);
+      if (D) own = window(xd, r, c);
+    };
+    V none;
+    plane(none, none, depth);
     for (int left = channels - 1; left > 0; --left) {
       xd += stride, xh += stride, xw += stride, kd += 9;
       V height{}, wide{}, own{};
-      if (H) height = Pending<S>::add(h, kh, row(xh));
-      if (W) wide = Pending<S>::add(w, kw, column(xw));
-      if (D) own = window(xd);
+      plane(height, wide, own);
       sink.next(m4, depth, height, wide);
       depth = own;
     }

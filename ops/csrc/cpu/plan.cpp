@@ -105,9 +105,11 @@ Resize<S>::Resize(int in, int out, bool transposed) {
   taps_ = 1;
   for (int i = 0; i < out; ++i) taps_ = std::max(taps_, end[i] - begin[i]);
   first_.resize(out);
-  for (int i = 0; i < out; ++i) first_[i] = std::max(0, std::min(begin[i], in - taps_));  // all taps lie inside
+  for (int i = 0; i < out; ++i)
+    first_[i] = std::max(0, std::min(begin[i], in - taps_));  // all taps lie inside
   coefficients_.assign(static_cast<size_t>(out) * taps_, 0);
-  for (const Entry& e : entries) coefficients_[e.row * taps_ + e.column - first_[e.row]] += static_cast<S>(e.value);
+  for (const Entry& e : entries)
+    coefficients_[e.row * taps_ + e.column - first_[e.row]] += static_cast<S>(e.value);
 }
 
 template <class S>
@@ -177,8 +179,10 @@ Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S
 }
 
 template <class S>
-const S* Plan<S>::readable(const S* in, int begin, int end, int64_t stride, const Extent<S>& extent, S* copy) const {
-  const int64_t before = begin > 0 ? stride : 0, length = (end - begin) * stride + (end < sizes.depth ? stride : 0);
+const S* Plan<S>::readable(const S* in, int begin, int end, int64_t stride, const Extent<S>& extent,
+                           S* copy) const {
+  const int64_t before = begin > 0 ? stride : 0,
+                length = (end - begin) * stride + (end < sizes.depth ? stride : 0);
   if (in - before - extent.begin >= margin() && extent.end - in - length >= margin()) return in;
   std::copy(in - before, in + length, copy);
   return copy + before;
@@ -187,22 +191,55 @@ const S* Plan<S>::readable(const S* in, int begin, int end, int64_t stride, cons
 template <class S>
 Tile<S> Plan<S>::tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in,
                       int64_t stride) const {
-  return {sizes.depth, sizes.height, sizes.width,        begin,         end,           depth_in,       height_in,
-          width_in,    stride,       depth_taps_.data(), height_taps_.data(), width_taps_.data(), borders_.data()};
+  return {sizes.depth,
+          sizes.height,
+          sizes.width,
+          begin,
+          end,
+          depth_in,
+          height_in,
+          width_in,
+          stride,
+          depth_taps_.data(),
+          height_taps_.data(),
+          width_taps_.data(),
+          borders_.data()};
 }
 
 template <class S>
 Tile<S> Plan<S>::row_tile(int begin, int end, const S* resized) const {
   const S* in = resized + sizes.row_area();
-  return {sizes.depth, sizes.kernel_height, sizes.width, begin,   end, in, in, in, sizes.row_area(), nullptr,
-          height_taps_.data(), nullptr,     row_borders_.data()};
+  return {sizes.depth,
+          sizes.kernel_height,
+          sizes.width,
+          begin,
+          end,
+          in,
+          in,
+          in,
+          sizes.row_area(),
+          nullptr,
+          height_taps_.data(),
+          nullptr,
+          row_borders_.data()};
 }
 
 template <class S>
 Tile<S> Plan<S>::column_tile(int begin, int end, const S* resized) const {
   const S* in = resized + sizes.column_area();
-  return {sizes.depth, sizes.height, sizes.kernel_width, begin, end, in, in, in, sizes.column_area(), nullptr,
-          nullptr,     width_taps_.data(), column_borders_.data()};
+  return {sizes.depth,
+          sizes.height,
+          sizes.kernel_width,
+          begin,
+          end,
+          in,
+          in,
+          in,
+          sizes.column_area(),
+          nullptr,
+          nullptr,
+          width_taps_.data(),
+          column_borders_.data()};
 }
 
 template <class S>
@@ -215,8 +252,9 @@ void Plan<S>::resize_rows(int begin, int end, const S* in, int64_t in_stride, S*
 template <class S>
 void Plan<S>::resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  run.resize_columns(columns_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
-                                          end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
+  run.resize_columns(columns_to_.band(),
+                     {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
+                      end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
 }
 
 template <class S>
@@ -232,7 +270,8 @@ void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S
                            int64_t out_stride) const {
   resize_columns(begin, end, in, in_stride, resized);
   run.branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
-  run.resize_columns(columns_back_.band(), {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
+  run.resize_columns(columns_back_.band(),
+                     {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
 }
 
 template <class S>

@@ -1,4 +1,5 @@
-// What the tiles of one call share: tables made from its sizes and kernels, and the way of a tile through resizing.
+// What the tiles of one call share: tables made from its sizes and kernels, and the way of a tile through
+// resizing.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -18,16 +19,19 @@ struct Sizes {
 
 inline int64_t padded(int64_t area) { return (area + kMaxLanes - 1) / kMaxLanes * kMaxLanes; }
 
-// Tiles of an image and channels. Their number does not depend on the threads, so neither does any sum over them.
+// Tiles of an image and channels. Their number does not depend on the threads, so neither does any sum over
+// them.
 struct Tiles {
-  Tiles(int64_t images, int depth, int chunk) : depth(depth), each((depth + chunk - 1) / chunk), count(images * each) {}
+  Tiles(int64_t images, int depth, int chunk)
+      : depth(depth), each((depth + chunk - 1) / chunk), count(images * each) {}
   int64_t image(int64_t i) const { return i / each; }
   int begin(int64_t i) const { return static_cast<int>(depth * (i % each) / each); }
   int end(int64_t i) const { return static_cast<int>(depth * (i % each + 1) / each); }
   int64_t depth, each, count;
 };
 
-// For each vector of a flattened plane and each of the 9 neighbours, the lanes whose neighbour lies in the plane.
+// For each vector of a flattened plane and each of the 9 neighbours, the lanes whose neighbour lies in the
+// plane.
 std::vector<uint32_t> borders(int height, int width, int lanes);
 
 // Linear interpolation between aligned corners to grow, adaptive averaging to shrink; or the transposed map.
@@ -71,8 +75,8 @@ struct Extent {
   const S *begin, *end;
 };
 
-// The operator, or the one that takes a gradient of its output back to its input: kernels turned by half a turn, resizing
-// transposed and in reverse order.
+// The operator, or the one that takes a gradient of its output back to its input: kernels turned by half a
+// turn, resizing transposed and in reverse order.
 template <class S>
 class Plan {
  public:
@@ -84,15 +88,18 @@ class Plan {
   // How far before and after their planes the kernels read.
   int64_t margin() const { return std::max(sizes.width, sizes.kernel_width) + 1 + 2 * kMaxLanes; }
 
-  // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their margins lie
-  // within `extent`, else copied to `copy`, which takes end - begin + 2 planes. Points to channel `begin`.
+  // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their
+  // margins lie within `extent`, else copied to `copy`, which takes end - begin + 2 planes. Points to channel
+  // `begin`.
   const S* readable(const S* in, int begin, int end, int64_t stride, const Extent<S>& extent, S* copy) const;
 
   // Channels [begin, end); the inputs point to channel `begin`.
-  Tile<S> tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in, int64_t stride) const;
+  Tile<S> tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in,
+               int64_t stride) const;
 
-  // Height branch through its resizing. `in` points to channel `begin`. `resized` takes end - begin + 2 planes of
-  // H_k x W, the first that of channel begin - 1; `work` end - begin of them; `out` is (channels, plane).
+  // Height branch through its resizing. `in` points to channel `begin`. `resized` takes end - begin + 2
+  // planes of H_k x W, the first that of channel begin - 1; `work` end - begin of them; `out` is (channels,
+  // plane).
   void height_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                      int64_t out_stride) const;
   // Width branch likewise, with planes of H x W_k.
@@ -105,7 +112,8 @@ class Plan {
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
 
-  // Channels in a tile: enough to pay for its two neighbours, few enough to stay in the second level of cache.
+  // Channels in a tile: enough to pay for its two neighbours, few enough to stay in the second level of
+  // cache.
   int chunk() const;
 
  private:

@@ -1,7 +1,6 @@
-#include "kernels.h"
-
 #include "dim_conv_kernels.h"
 #include "inference_kernels.h"
+#include "kernels.h"
 #include "training_kernels.h"
 
 namespace dicenet_mm {

@@ -1,5 +1,6 @@
-// Vectors of float and double of the instruction set that the including file chose. Everything here has internal
-// linkage: a template or inline function that the linker could share would carry one file's instructions into another.
+// Vectors of float and double of the instruction set that the including file chose. Everything here has
+// internal linkage: a template or inline function that the linker could share would carry one file's
+// instructions into another.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -22,10 +23,17 @@ struct Simd<float> {
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
   INLINE V splat(float s) { return _mm512_set1_ps(s); }
   INLINE V load(const float* p) { return _mm512_loadu_ps(p); }
+  INLINE V load_once(const float* p) {
+    V v = _mm512_loadu_ps(p);
+    asm("" : "+v"(v));
+    return v;
+  }
   INLINE V load(M m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
   INLINE void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   INLINE void store(M m, float* p, V v) { _mm512_mask_storeu_ps(p, m, v); }
-  INLINE V gather(const float* p, const int32_t* i) { return _mm512_i32gather_ps(_mm512_loadu_si512(i), p, 4); }
+  INLINE V gather(const float* p, const int32_t* i) {
+    return _mm512_i32gather_ps(_mm512_loadu_si512(i), p, 4);
+  }
   INLINE V min(V a, V b) { return _mm512_min_ps(a, b); }
   INLINE V add_product(M m, V a, V b, V sum) { return _mm512_mask3_fmadd_ps(a, b, sum, m); }
   INLINE V keep(M m, V v) { return _mm512_maskz_mov_ps(m, v); }
@@ -39,6 +47,7 @@ struct Simd<double> {
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
   INLINE V splat(double s) { return _mm512_set1_pd(s); }
   INLINE V load(const double* p) { return _mm512_loadu_pd(p); }
+  INLINE V load_once(const double* p) { return load(p); }
   INLINE V load(M m, const double* p) { return _mm512_maskz_loadu_pd(m, p); }
   INLINE void store(double* p, V v) { _mm512_storeu_pd(p, v); }
   INLINE void store(M m, double* p, V v) { _mm512_mask_storeu_pd(p, m, v); }
@@ -61,6 +70,7 @@ struct Simd<float> {
   }
   INLINE V splat(float s) { return _mm256_set1_ps(s); }
   INLINE V load(const float* p) { return _mm256_loadu_ps(p); }
+  INLINE V load_once(const float* p) { return load(p); }
   INLINE V load(M m, const float* p) { return _mm256_maskload_ps(p, m); }
   INLINE void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   INLINE void store(M m, float* p, V v) { _mm256_maskstore_ps(p, m, v); }
@@ -83,6 +93,7 @@ struct Simd<double> {
   }
   INLINE V splat(double s) { return _mm256_set1_pd(s); }
   INLINE V load(const double* p) { return _mm256_loadu_pd(p); }
+  INLINE V load_once(const double* p) { return load(p); }
   INLINE V load(M m, const double* p) { return _mm256_maskload_pd(p, m); }
   INLINE void store(double* p, V v) { _mm256_storeu_pd(p, v); }
   INLINE void store(M m, double* p, V v) { _mm256_maskstore_pd(p, m, v); }
@@ -111,6 +122,7 @@ struct Simd {
     std::memcpy(&v, p, sizeof v);
     return v;
   }
+  INLINE V load_once(const S* p) { return load(p); }
   INLINE V load(M m, const S* p) {  // what is masked out may lie outside the tensor
     V v{};
     for (int i = 0; i < lanes; ++i)

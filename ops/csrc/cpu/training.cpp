@@ -1,4 +1,5 @@
-// Training on the CPU in float: batch normalisation with PReLU, and dim_conv with what follows it up to the local fusion.
+// Training on the CPU in float: batch normalisation with PReLU, and dim_conv with what follows it up to the
+// local fusion.
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -19,10 +20,12 @@ namespace {
 
 using at::Tensor;
 
-// What the sums of a normalised channel give: gradients of the normalisation and of PReLU, for a factor of its output.
+// What the sums of a normalised channel give: gradients of the normalisation and of PReLU, for a factor of
+// its output.
 struct ChannelGrads {
   ChannelGrads(const ActSums& low_and_all, double scale, double bias, double slope) {
-    const double g_high = double(low_and_all.g) - low_and_all.g_low, gx_high = double(low_and_all.gx) - low_and_all.gx_low;
+    const double g_high = double(low_and_all.g) - low_and_all.g_low,
+                 gx_high = double(low_and_all.gx) - low_and_all.gx_low;
     negative = scale * low_and_all.gx_low + bias * low_and_all.g_low;
     output = scale * gx_high + bias * g_high + slope * negative;
     g = g_high + slope * low_and_all.g_low;
@@ -37,19 +40,23 @@ struct Norm {
   double mean, inverse;  // of the standard deviation
 };
 
-Norm norm_of(const float* mean, const float* var, int64_t c, double eps) { return {mean[c], 1 / std::sqrt(var[c] + eps)}; }
+Norm norm_of(const float* mean, const float* var, int64_t c, double eps) {
+  return {mean[c], 1 / std::sqrt(var[c] + eps)};
+}
 
 std::tuple<Tensor, Tensor, Tensor> norm_act(const Tensor& input, const Tensor& weight, const Tensor& bias,
                                             const Tensor& slope, const std::optional<Tensor>& gate,
-                                            const Tensor& running_mean, const Tensor& running_var, bool training,
-                                            double eps) {
+                                            const Tensor& running_mean, const Tensor& running_var,
+                                            bool training, double eps) {
   const Tensor x = input.contiguous();
   const int64_t images = x.size(0), channels = x.size(1), area = x.size(2) * x.size(3);
   Tensor y = at::empty(x.sizes(), x.options()), mean = running_mean.clone(), var = running_var.clone();
   const Tensor factors = gate ? gate->contiguous() : Tensor();
-  const float *in = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(),
-              *a = slope.const_data_ptr<float>(), *f = gate ? factors.const_data_ptr<float>() : nullptr;
-  float *out = y.mutable_data_ptr<float>(), *m = mean.mutable_data_ptr<float>(), *v = var.mutable_data_ptr<float>();
+  const float *in = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>(),
+              *b = bias.const_data_ptr<float>(), *a = slope.const_data_ptr<float>(),
+              *f = gate ? factors.const_data_ptr<float>() : nullptr;
+  float *out = y.mutable_data_ptr<float>(), *m = mean.mutable_data_ptr<float>(),
+        *v = var.mutable_data_ptr<float>();
   const TrainingKernels& run = training_kernels();
   at::parallel_for(0, channels, 1, [&](int64_t from, int64_t to) {
     for (int64_t c = from; c < to; ++c) {
@@ -70,12 +77,10 @@ std::tuple<Tensor, Tensor, Tensor> norm_act(const Tensor& input, const Tensor& w
   return {y, mean, var};
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_act_backward(const Tensor& output_grad, const Tensor& input,
-                                                                     const Tensor& weight, const Tensor& bias,
-                                                                     const Tensor& slope,
-                                                                     const std::optional<Tensor>& gate,
-                                                                     const Tensor& mean, const Tensor& var,
-                                                                     bool training, double eps) {
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_act_backward(
+    const Tensor& output_grad, const Tensor& input, const Tensor& weight, const Tensor& bias,
+    const Tensor& slope, const std::optional<Tensor>& gate, const Tensor& mean, const Tensor& var,
+    bool training, double eps) {
   const Tensor x = input.contiguous(), grad = output_grad.contiguous();
   const int64_t images = x.size(0), channels = x.size(1), area = x.size(2) * x.size(3);
   const double count = static_cast<double>(images * area);
@@ -83,8 +88,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_act_backward(const Tenso
          bias_grad = at::empty_like(bias), slope_grad = at::empty_like(slope);
   Tensor gate_grad = at::empty({gate ? images : 0, gate ? channels : 0}, x.options());
   const Tensor factors = gate ? gate->contiguous() : Tensor();
-  const float *in = x.const_data_ptr<float>(), *g = grad.const_data_ptr<float>(), *w = weight.const_data_ptr<float>(),
-              *b = bias.const_data_ptr<float>(), *a = slope.const_data_ptr<float>(), *m = mean.const_data_ptr<float>(),
+  const float *in = x.const_data_ptr<float>(), *g = grad.const_data_ptr<float>(),
+              *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(),
+              *a = slope.const_data_ptr<float>(), *m = mean.const_data_ptr<float>(),
               *v = var.const_data_ptr<float>(), *f = gate ? factors.const_data_ptr<float>() : nullptr;
   float *out = x_grad.mutable_data_ptr<float>(), *w_out = weight_grad.mutable_data_ptr<float>(),
         *b_out = bias_grad.mutable_data_ptr<float>(), *a_out = slope_grad.mutable_data_ptr<float>(),
@@ -97,7 +103,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_act_backward(const Tenso
       const double scale = w[c] * norm.inverse;
       double sum = 0, sum_x = 0, negative = 0;
       for (int64_t n = 0; n < images; ++n) {
-        const ActSums sums = run.act_sums(in + plane(n), g + plane(n), area, m[c], static_cast<float>(scale), b[c]);
+        const ActSums sums =
+            run.act_sums(in + plane(n), g + plane(n), area, m[c], static_cast<float>(scale), b[c]);
         const ChannelGrads grads(sums, scale, b[c], a[c]);
         const double factor = f ? f[n * channels + c] : 1;
         sum += factor * grads.g, sum_x += factor * grads.gx, negative += factor * grads.negative;
@@ -128,7 +135,8 @@ struct Branches {
         sizes{static_cast<int>(x.size(1)), static_cast<int>(x.size(2)), static_cast<int>(x.size(3)),
               static_cast<int>(height_weight.size(0)), static_cast<int>(width_weight.size(0))} {}
 
-  // use(tile, height, width) for channels [begin, end) of an image; height and width are null at the native size.
+  // use(tile, height, width) for channels [begin, end) of an image; height and width are null at the native
+  // size.
   template <class Use>
   void with_tile(const Plan<float>& plan, int64_t image, int begin, int end, const Use& use) const {
     const int64_t area = sizes.area(), margin = plan.margin();
@@ -165,24 +173,26 @@ struct Branches {
 
 std::tuple<Tensor, Tensor, Tensor> dim_conv_fuse(const Tensor& input, const Tensor& depth_weight,
                                                  const Tensor& height_weight, const Tensor& width_weight,
-                                                 const Tensor& weight, const Tensor& bias, const Tensor& slope,
-                                                 const Tensor& fusion, const Tensor& running_mean,
-                                                 const Tensor& running_var, bool training, double eps) {
+                                                 const Tensor& weight, const Tensor& bias,
+                                                 const Tensor& slope, const Tensor& fusion,
+                                                 const Tensor& running_mean, const Tensor& running_var,
+                                                 bool training, double eps) {
   const Tensor x = input.contiguous(), kd = depth_weight.contiguous(), kh = height_weight.contiguous(),
                kw = width_weight.contiguous(), fused = fusion.contiguous();
   const Branches branches(x, kh, kw);
   const Sizes& sizes = branches.sizes;
-  const Plan<float> plan(sizes, kd.const_data_ptr<float>(), kh.const_data_ptr<float>(), kw.const_data_ptr<float>(),
-                         false);
+  const Plan<float> plan(sizes, kd.const_data_ptr<float>(), kh.const_data_ptr<float>(),
+                         kw.const_data_ptr<float>(), false);
   const int64_t images = x.size(0), area = sizes.area();
   Tensor z = at::empty(x.sizes(), x.options()), mean = running_mean.clone(), var = running_var.clone();
   float *m = mean.mutable_data_ptr<float>(), *v = var.mutable_data_ptr<float>();
   const TrainingKernels& run = training_kernels();
   if (training) {
     std::vector<float> moments(images * sizes.depth * 6);
-    branches.each_tile(plan, images, [&](int64_t n, int begin, const Tile<float>& tile, const float* h, const float* w) {
-      run.moments(tile, h, w, &moments[(n * sizes.depth + begin) * 6]);
-    });
+    branches.each_tile(plan, images,
+                       [&](int64_t n, int begin, const Tile<float>& tile, const float* h, const float* w) {
+                         run.moments(tile, h, w, &moments[(n * sizes.depth + begin) * 6]);
+                       });
     const double count = static_cast<double>(images * area);
     for (int64_t c = 0; c < 3 * sizes.depth; ++c) {
       double sum = 0, squares = 0;
@@ -194,22 +204,24 @@ std::tuple<Tensor, Tensor, Tensor> dim_conv_fuse(const Tensor& input, const Tens
       v[c] = static_cast<float>(std::max(0., squares / count - sum / count * (sum / count)));
     }
   }
-  const float *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(), *a = slope.const_data_ptr<float>(),
-              *f = fused.const_data_ptr<float>();
+  const float *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(),
+              *a = slope.const_data_ptr<float>(), *f = fused.const_data_ptr<float>();
   std::vector<BranchParameters> prm(3 * sizes.depth);
   for (int64_t c = 0; c < 3 * sizes.depth; ++c)
-    prm[c] = {m[c], static_cast<float>(w[c] * norm_of(m, v, c, eps).inverse), b[c], f[c], f[c] * a[c], 0, 0, 0};
+    prm[c] = {m[c], static_cast<float>(w[c] * norm_of(m, v, c, eps).inverse), b[c], f[c], f[c] * a[c], 0, 0,
+              0};
   float* out = z.mutable_data_ptr<float>();
-  branches.each_tile(plan, images, [&](int64_t n, int begin, const Tile<float>& tile, const float* h, const float* wide) {
-    run.fuse(tile, h, wide, prm.data(), out + (n * sizes.depth + begin) * area);
-  });
+  branches.each_tile(plan, images,
+                     [&](int64_t n, int begin, const Tile<float>& tile, const float* h, const float* wide) {
+                       run.fuse(tile, h, wide, prm.data(), out + (n * sizes.depth + begin) * area);
+                     });
   return {z, mean, var};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> dim_conv_fuse_backward(
     const Tensor& output_grad, const Tensor& input, const Tensor& depth_weight, const Tensor& height_weight,
-    const Tensor& width_weight, const Tensor& weight, const Tensor& bias, const Tensor& slope, const Tensor& fusion,
-    const Tensor& mean, const Tensor& var, bool training, double eps) {
+    const Tensor& width_weight, const Tensor& weight, const Tensor& bias, const Tensor& slope,
+    const Tensor& fusion, const Tensor& mean, const Tensor& var, bool training, double eps) {
   const Tensor x = input.contiguous(), grad = output_grad.contiguous(), kd = depth_weight.contiguous(),
                kh = height_weight.contiguous(), kw = width_weight.contiguous(), fused = fusion.contiguous();
   const Branches branches(x, kh, kw);
@@ -217,16 +229,17 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> dim_c
   const int64_t images = x.size(0), area = sizes.area(), image = sizes.depth * area;
   Tensor x_grad = at::empty(x.sizes(), x.options()), kd_grad = at::empty(kd.sizes(), x.options()),
          kh_grad = at::empty(kh.sizes(), x.options()), kw_grad = at::empty(kw.sizes(), x.options()),
-         weight_grad = at::empty_like(weight), bias_grad = at::empty_like(bias), slope_grad = at::empty_like(slope),
-         fusion_grad = at::empty(fused.sizes(), x.options());
+         weight_grad = at::empty_like(weight), bias_grad = at::empty_like(bias),
+         slope_grad = at::empty_like(slope), fusion_grad = at::empty(fused.sizes(), x.options());
   const float* g = grad.const_data_ptr<float>();
   Gradients<float> gradients(sizes, images, kd.const_data_ptr<float>(), kh.const_data_ptr<float>(),
                              kw.const_data_ptr<float>(), x_grad.mutable_data_ptr<float>(),
                              kd_grad.mutable_data_ptr<float>(), kh_grad.mutable_data_ptr<float>(),
                              kw_grad.mutable_data_ptr<float>());
   const Plan<float>& plan = gradients.plan();
-  const float *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(), *a = slope.const_data_ptr<float>(),
-              *f = fused.const_data_ptr<float>(), *m = mean.const_data_ptr<float>(), *v = var.const_data_ptr<float>();
+  const float *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(),
+              *a = slope.const_data_ptr<float>(), *f = fused.const_data_ptr<float>(),
+              *m = mean.const_data_ptr<float>(), *v = var.const_data_ptr<float>();
   const TrainingKernels& run = training_kernels();
 
   const int64_t channels = 3 * sizes.depth;
@@ -234,9 +247,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> dim_c
   for (int64_t c = 0; c < channels; ++c)
     prm[c] = {m[c], static_cast<float>(w[c] * norm_of(m, v, c, eps).inverse), b[c], 0, 0, 0, 0, 0};
   std::vector<ActSums> sums(images * channels);
-  branches.each_tile(plan, images, [&](int64_t n, int begin, const Tile<float>& tile, const float* h, const float* wide) {
-    run.branch_sums(tile, h, wide, prm.data(), g + n * image + begin * area, &sums[n * channels + 3 * begin]);
-  });
+  branches.each_tile(plan, images,
+                     [&](int64_t n, int begin, const Tile<float>& tile, const float* h, const float* wide) {
+                       run.branch_sums(tile, h, wide, prm.data(), g + n * image + begin * area,
+                                       &sums[n * channels + 3 * begin]);
+                     });
   float *w_out = weight_grad.mutable_data_ptr<float>(), *b_out = bias_grad.mutable_data_ptr<float>(),
         *a_out = slope_grad.mutable_data_ptr<float>(), *f_out = fusion_grad.mutable_data_ptr<float>();
   const double count = static_cast<double>(images * area);
@@ -305,7 +320,9 @@ class DepthWise {
     float* out = y.mutable_data_ptr<float>();
     at::parallel_for(0, x.size(0) * channels_, 8, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
-        with_plane(x, i, [&](const Tile<float>& tile) { kernels<float>().branch(kDepth, tile, out + i * area, area); });
+        with_plane(x, i, [&](const Tile<float>& tile) {
+          kernels<float>().branch(kDepth, tile, out + i * area, area);
+        });
     });
   }
 

@@ -6,7 +6,8 @@ namespace {
 
 float sum_of(const float* x, int64_t count) {
   V sum{};
-  for (int64_t i = 0; i < count; i += simd::lanes) sum += simd::load(simd::mask(first_lanes(count - i)), x + i);
+  for (int64_t i = 0; i < count; i += simd::lanes)
+    sum += simd::load(simd::mask(first_lanes(count - i)), x + i);
   return total<float>(sum);
 }
 
@@ -20,8 +21,8 @@ float squares_of(const float* x, int64_t count, float mean) {
   return total<float>(sum);
 }
 
-void norm_act_plane(const float* x, int64_t count, float mean, float scale, float bias, float slope, float factor,
-                    float* y) {
+void norm_act_plane(const float* x, int64_t count, float mean, float scale, float bias, float slope,
+                    float factor, float* y) {
   const V p = simd::splat(factor), q = simd::splat(factor * (slope - 1));
   for (int64_t i = 0; i < count; i += simd::lanes) {
     const simd::M m = simd::mask(first_lanes(count - i));
@@ -44,7 +45,8 @@ INLINE void add_sums(LaneSums& s, V x, V g, V u) {
 
 INLINE V centred_grad(const BranchParameters& b, V x, V g) {
   const V u = simd::splat(b.scale) * x + simd::splat(b.bias);
-  return g * (u > V{} ? simd::splat(b.high) : simd::splat(b.low)) + simd::splat(b.constant) + simd::splat(b.linear) * x;
+  return g * (u > V{} ? simd::splat(b.high) : simd::splat(b.low)) + simd::splat(b.constant) +
+         simd::splat(b.linear) * x;
 }
 
 ActSums act_sums_plane(const float* x, const float* g, int64_t count, float mean, float scale, float bias) {
@@ -60,7 +62,8 @@ ActSums act_sums_plane(const float* x, const float* g, int64_t count, float mean
 void act_grad_plane(const float* x, const float* g, int64_t count, const BranchParameters& b, float* x_grad) {
   for (int64_t i = 0; i < count; i += simd::lanes) {
     const simd::M m = simd::mask(first_lanes(count - i));
-    simd::store(m, x_grad + i, centred_grad(b, simd::load(m, x + i) - simd::splat(b.mean), simd::load(m, g + i)));
+    simd::store(m, x_grad + i,
+                centred_grad(b, simd::load(m, x + i) - simd::splat(b.mean), simd::load(m, g + i)));
   }
 }
 
@@ -156,7 +159,8 @@ INLINE void total_lanes(const float* sums, int channels, float* out) {
   for (int i = 0; i < channels * count; ++i) out[i] = total<float>(simd::load(sums + i * simd::lanes));
 }
 
-void fuse_tile(const Tile<float>& t, const float* height, const float* width, const BranchParameters* prm, float* z) {
+void fuse_tile(const Tile<float>& t, const float* height, const float* width, const BranchParameters* prm,
+               float* z) {
   march_into(t, height, width, Fusion{prm + 3 * t.begin, z, area_of(t)});
 }
 
@@ -166,21 +170,21 @@ void moments_tile(const Tile<float>& t, const float* height, const float* width,
   total_lanes<6>(sums, t.end - t.begin, out);
 }
 
-void branch_sums_tile(const Tile<float>& t, const float* height, const float* width, const BranchParameters* prm,
-                      const float* g, ActSums* out) {
+void branch_sums_tile(const Tile<float>& t, const float* height, const float* width,
+                      const BranchParameters* prm, const float* g, ActSums* out) {
   alignas(64) float sums[kMaxChunk * 12 * simd::lanes] = {};
   march_into(t, height, width, BranchSums{prm + 3 * t.begin, g, sums, area_of(t)});
   total_lanes<12>(sums, t.end - t.begin, &out->g);
 }
 
-void branch_grads_tile(const Tile<float>& t, const float* height, const float* width, const BranchParameters* prm,
-                       const float* g, float* out) {
+void branch_grads_tile(const Tile<float>& t, const float* height, const float* width,
+                       const BranchParameters* prm, const float* g, float* out) {
   march_into(t, height, width, BranchGrads{prm + 3 * t.begin, g, out, area_of(t)});
 }
 
 constexpr TrainingKernels all_training_kernels() {
-  return {sum_of,         squares_of,   norm_act_plane,   act_sums_plane,
-          act_grad_plane, fuse_tile, moments_tile, branch_sums_tile, branch_grads_tile};
+  return {sum_of,    squares_of,   norm_act_plane,   act_sums_plane,   act_grad_plane,
+          fuse_tile, moments_tile, branch_sums_tile, branch_grads_tile};
 }
 
 }  // namespace
