@@ -3,7 +3,7 @@ import torch
 
 
 def unit_state(state, prefix=''):
-    """The state dict of our DiCEUnit from the authors' keys: [depth | height | width] blocks, width kernel as (H, D)."""
+    """Our DiCEUnit's state dict from the authors' keys: [depth | height | width] blocks, width kernel as (H, D)."""
     def of(key):
         return torch.as_tensor(state[f'{prefix}{key}'])
 
