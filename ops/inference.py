@@ -8,8 +8,8 @@ the gate's two matrices (hidden, D) and (D, hidden). A row of ``local`` holds p,
 which adds ``p u + r min(u, m)`` to the fused response, then the bias and the slope less one. A row of ``spatial``
 holds nine taps, the bias and the slope less one. Unused entries are zero.
 
-Each operator takes and returns fresh float tensors. On a CPU with the compiled operators it is one call of them;
-elsewhere, and where gradients are wanted, PyTorch's own operators serve with the same weights.
+Each operator takes and returns fresh float tensors. On a CPU with the compiled operators it is one call of them (the
+unit also on CUDA); elsewhere, and where gradients are wanted, PyTorch's own operators serve with the same weights.
 """
 from collections.abc import Sequence
 
@@ -21,6 +21,8 @@ from . import library
 from .functional import dim_conv
 
 ROWS = 8  # of a tile of point-wise weights
+#: Device types whose DiCE unit is one operator. All others of this module are for the CPU.
+UNIT_DEVICES = frozenset(d for d in ('cpu', 'cuda') if library.has_kernel('dice_unit', d))
 
 
 def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> list[Tensor]:
@@ -91,7 +93,7 @@ def max_pool(x: Tensor) -> Tensor:
 
 def dice_unit(x: Tensor, unit: Sequence[Tensor]) -> Tensor:
     """The DiCE unit: (N, D, H, W) -> (N, D, H, W), at any height and width."""
-    if _compiled(x):
+    if _compiled(x, UNIT_DEVICES):
         return torch.ops.dicenet_mm.dice_unit.default(x, unit)
     depth_weight, height_weight, width_weight, local, spatial, squeeze, excite = unit
     branches = dim_conv(x, depth_weight, height_weight, width_weight).unflatten(1, (-1, 3))
@@ -137,9 +139,9 @@ def strided_dice_block(x: Tensor, left: Tensor, left_point: Sequence[Tensor], un
     return F.channel_shuffle(torch.cat(both, dim=1), 2)
 
 
-def _compiled(x: Tensor) -> bool:
-    return (library.LOADED and x.device.type == 'cpu' and x.dtype == torch.float32
-            and not torch.is_autocast_enabled('cpu') and not (torch.is_grad_enabled() and x.requires_grad))
+def _compiled(x: Tensor, devices: frozenset[str] = frozenset({'cpu'})) -> bool:
+    return (library.LOADED and x.device.type in devices and x.dtype == torch.float32
+            and not torch.is_autocast_enabled(x.device.type) and not (torch.is_grad_enabled() and x.requires_grad))
 
 
 def _prelu(x: Tensor, slope_minus_one: Tensor) -> Tensor:

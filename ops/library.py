@@ -30,10 +30,15 @@ def _load() -> bool:
 
 
 LOADED = _load()
-#: Device types with a kernel; "meta" serves shape inference.
-DEVICES = frozenset(
-    device for device, key in (('cpu', 'CPU'), ('cuda', 'CUDA'), ('meta', 'Meta'))
-    if LOADED and (device == 'meta' or torch._C._dispatch_has_kernel_for_dispatch_key('dicenet_mm::dim_conv', key)))
+
+
+def has_kernel(operator: str, device: str) -> bool:
+    """Whether an operator of ``torch.ops.dicenet_mm`` was compiled for a device type, "cpu" or "cuda"."""
+    return LOADED and torch._C._dispatch_has_kernel_for_dispatch_key(f'dicenet_mm::{operator}', device.upper())
+
+
+#: Device types that :func:`dicenet_mm.ops.dim_conv` has a kernel for; "meta" serves shape inference.
+DEVICES = frozenset(d for d in ('cpu', 'cuda') if has_kernel('dim_conv', d)) | ({'meta'} if LOADED else frozenset())
 
 
 def _dim_conv_fake(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Inference forms of layers, each one operator. :func:`dicenet_mm.fuse` puts them in."""
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from dicenet_mm.ops import inference
+from dicenet_mm.ops import inference, library
 
 from .blocks import DiCEBlock, StridedDiCEBlock
 from .dice import DiCEUnit
@@ -81,10 +81,12 @@ def fuse_layer(module: nn.Module) -> nn.Module | None:
     """The fused form of one layer, or None if it has none.
 
     Fused are units, blocks, 3x3 max pooling of stride 2, and the convolutions of :func:`fuse_conv`; in float32 on the
-    CPU, with BN as normalisation and PReLU, ReLU or none as activation.
+    CPU (units also on CUDA, where they were compiled for it), with BN as normalisation and PReLU, ReLU or none as
+    activation.
     """
     packer = _PACKERS.get(type(module))
-    return packer(module) if packer and _is_float_on_cpu(module) else None
+    devices = inference.UNIT_DEVICES if type(module) is DiCEUnit else {'cpu'}
+    return packer(module) if packer and _is_float_on(module, devices) else None
 
 
 def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None:
@@ -92,8 +94,8 @@ def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None
 
     Fused are 1x1 convolutions, depth-wise 3x3 ones, and 3x3 ones of stride 2, all padded to the same size.
     """
-    slope = _slope(act or nn.Identity(), conv.out_channels)
-    if type(conv) is not nn.Conv2d or slope is None or not _is_float_on_cpu(conv):
+    slope = _slope(act or nn.Identity(), conv.weight)
+    if type(conv) is not nn.Conv2d or slope is None or not _is_float_on(conv, {'cpu'}):
         return None
     bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
     return _packed_conv(conv, conv.weight, bias, slope)
@@ -113,8 +115,8 @@ def _packed_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -
     return None
 
 
-def _is_float_on_cpu(module: nn.Module) -> bool:
-    return all(t.device.type == 'cpu' and (t.dtype == torch.float32 or not t.is_floating_point())
+def _is_float_on(module: nn.Module, devices: Collection[str]) -> bool:
+    return library.LOADED and all(t.device.type in devices and (t.dtype == torch.float32 or not t.is_floating_point())
                for t in module.state_dict().values())
 
 
@@ -153,7 +155,7 @@ _PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, D
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:
     conv, fuse = unit.dim_conv, unit.dim_fuse
-    affine, slope = _affine(unit.norm), _slope(unit.act, 3 * len(conv.depth_weight))
+    affine, slope = _affine(unit.norm), _slope(unit.act, fuse.local[0].weight.flatten())
     local, spatial = _folded(fuse.local), _folded(fuse.spatial)
     depth_wise = fuse.spatial[0].groups == fuse.spatial[0].in_channels == fuse.spatial[0].out_channels
     if affine is None or slope is None or not (local and spatial and depth_wise and conv.dilation == 1):
@@ -172,7 +174,7 @@ def _point(layers: nn.Sequential) -> list[Tensor] | None:
 def _folded(layers: nn.Sequential) -> tuple[Tensor, Tensor, Tensor] | None:
     """Weight, bias and slope of a convolution, a batch normalisation and an activation."""
     conv, norm, act = layers
-    slope = _slope(act, conv.out_channels)
+    slope = _slope(act, conv.weight)
     if not isinstance(norm, _BatchNorm) or slope is None:
         return None
     weight, bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
@@ -191,9 +193,9 @@ def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
     return scale, shift + norm.bias if norm.affine else shift
 
 
-def _slope(act: nn.Module, channels: int) -> Tensor | None:
-    """The activation as PReLU's slope of each channel."""
+def _slope(act: nn.Module, weight: Tensor) -> Tensor | None:
+    """The activation as PReLU's slope of each channel, of which ``weight`` has as many as rows."""
     if isinstance(act, nn.PReLU):
-        return act.weight.detach().expand(channels)
+        return act.weight.detach().expand(len(weight))
     constant = {nn.ReLU: 0., nn.Identity: 1.}.get(type(act))
-    return None if constant is None else torch.full((channels,), constant)
+    return None if constant is None else weight.new_full((len(weight),), constant)

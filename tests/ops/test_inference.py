@@ -3,13 +3,13 @@ import copy
 
 import pytest
 import torch
+from dicenet_mm.ops import library
 from mmcv.cnn import ConvModule
 from torch import nn
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock, conv_norm_act
 from dicenet_mm.layers.fused import FusedDiCEUnit
-from dicenet_mm.ops import library
 from tests.test_fuse import randomised
 
 SIZES = [(7, 7), (28, 28), (1, 1), (5, 33), (6, 49)]

@@ -201,10 +201,11 @@ void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
 // One vector of columns at a time, its places and coefficients kept over all rows. `pick` takes the lanes'
 // inputs.
 template <class S, int taps, class Pick>
-INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int column, const Pick& pick) {
+INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int column, int used,
+                              const Pick& pick) {
   using simd = Simd<S>;
   using V = typename simd::V;
-  const int used = b.out - column < simd::lanes ? b.out - column : simd::lanes, base = b.first[column];
+  const int base = b.first[column];
   const auto m = simd::mask(first_lanes(used));
   for (int from = 0; from < b.taps; from += taps) {
     alignas(64) int32_t place[taps][kMaxLanes] = {};
@@ -229,24 +230,27 @@ INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int col
 }
 
 template <class S, int taps>
-INLINE void gather_columns(const Band<S>& b, const Planes<S>& planes, int column) {
+INLINE void gather_columns(const Band<S>& b, const Planes<S>& planes, int column, int used) {
   using V = typename Simd<S>::V;
-  resize_columns_by<S, taps>(b, planes, column, [](const S* in, const auto& place, const V* c, V& sum) {
+  resize_columns_by<S, taps>(b, planes, column, used, [](const S* in, const auto& place, const V* c, V& sum) {
     for (int k = 0; k < taps; ++k) sum += c[k] * Simd<S>::gather(in, place[k]);
   });
 }
 
 template <class S>
 void resize_columns_planes(const Band<S>& b, const Planes<S>& planes) {
-  for (int column = 0; column < b.out; column += Simd<S>::lanes) gather_columns<S, 1>(b, planes, column);
+  constexpr int lanes = Simd<S>::lanes;
+  for (int column = 0; column < b.out; column += lanes)
+    gather_columns<S, 1>(b, planes, column, b.out - column < lanes ? b.out - column : lanes);
 }
 
 #if defined(DICENET_MM_AVX512)
-// The inputs of 16 columns lie within two vectors, unless the axis shrinks to less than half.
+// The inputs of 16 columns lie within two vectors unless the axis shrinks to less than half, those of 8
+// unless to less than a quarter.
 template <int taps>
-INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, int column) {
+INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, int column, int used) {
   resize_columns_by<float, taps>(
-      b, planes, column,
+      b, planes, column, used,
       [](const float* in, const auto& place, const __m512* c, __m512& sum) __attribute__((always_inline)) {
         const __m512 low = _mm512_loadu_ps(in), high = _mm512_loadu_ps(in + 16);
 #pragma GCC unroll 4
@@ -257,14 +261,16 @@ INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, i
 
 template <>
 void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
-  for (int column = 0; column < b.out; column += 16) {
-    const int end = column + 16 < b.out ? column + 16 : b.out;
-    if (b.first[end - 1] + b.taps - b.first[column] > 32)
-      gather_columns<float, 1>(b, planes, column);
+  for (int column = 0, used; column < b.out; column += used) {
+    auto within = [&] { return b.first[column + used - 1] + b.taps - b.first[column] <= 32; };
+    used = b.out - column < 16 ? b.out - column : 16;
+    if (!within() && used > 8) used = 8;  // half a vector, whose inputs lie closer together
+    if (!within())
+      gather_columns<float, 1>(b, planes, column, used);
     else if (b.taps <= 2)
-      permute_columns<2>(b, planes, column);
+      permute_columns<2>(b, planes, column, used);
     else
-      permute_columns<4>(b, planes, column);
+      permute_columns<4>(b, planes, column, used);
   }
 }
 #endif
