@@ -84,7 +84,7 @@ def test_learns_and_predicts():
     inputs, samples = batch(model, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     losses = []
-    for _ in range(8):
+    for _ in range(16):
         loss = sum(value for terms in model.loss(inputs, copy.deepcopy(samples)).values() for value in terms)
         optimizer.zero_grad()
         loss.backward()
