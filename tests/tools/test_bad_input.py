@@ -1,0 +1,168 @@
+"""What each command says to bad input: one sentence with what is wrong, where, and what to do, and exit code 1.
+
+This is what a person meets. The variants of a sentence are tested where it is worded: readers, checks, hooks.
+"""
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from dicenet_mm.errors import UserError
+from tests.data import make_voc, scene
+
+from .test_commands import CONFIG, ROOT, SMALL, command
+
+LISTS = 'data/VOCdevkit/VOC2007/ImageSets/Main'
+IMAGES = 'data/VOCdevkit/VOC2007/JPEGImages'
+NOTES = 'data/VOCdevkit/VOC2007/Annotations'
+CHECKPOINT = 'work_dirs/ssd_dicenet_300_voc0712/epoch_1.pth'
+
+
+@pytest.fixture(scope='module')
+def original(tmp_path_factory):
+    """A folder with VOC data and an SSD that was trained on it for one epoch."""
+    folder = tmp_path_factory.mktemp('voc')
+    make_voc(folder / 'data/VOCdevkit', dict(trainval=4, test=2), years=('VOC2007', 'VOC2012'))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        command('train.py', CONFIG, '--no-validate', '--cfg-options', 'train_cfg.max_epochs=1', *SMALL)
+        cv2.imwrite('photo.jpg', scene(0)[0])
+    return folder
+
+
+@pytest.fixture
+def folder(original, tmp_path, monkeypatch):
+    """A copy of it to spoil."""
+    monkeypatch.chdir(shutil.copytree(original, tmp_path / 'here'))
+
+
+def train(*options):
+    return ['train.py', CONFIG, '--cfg-options', 'train_cfg.max_epochs=1', *SMALL, *options]
+
+
+def check(*options, checkpoint=CHECKPOINT):
+    return ['test.py', CONFIG, checkpoint, '--cfg-options', *SMALL, *options]
+
+
+def write(path, content=''):
+    return lambda: Path(path).write_text(content)
+
+
+def remove(path):
+    return lambda: shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
+
+
+def cut(path):
+    return lambda: Path(path).write_bytes(Path(path).read_bytes()[:-300])
+
+
+def edit(path, pattern, replacement):
+    return lambda: Path(path).write_text(re.sub(pattern, replacement, Path(path).read_text()))
+
+
+def rename_classes():
+    for note in Path('data/VOCdevkit').glob('*/Annotations/*.xml'):
+        edit(note, '<name>[a-z]*</name>', '<name>unicorn</name>')()
+
+
+def nothing():
+    pass
+
+
+@pytest.mark.parametrize('spoil,args,sentence', [
+    # missing
+    (nothing, ['train.py', ROOT / 'configs/ssd_dicenet_300_vok0712.py'],
+     'there is no configuration {root}/configs/ssd_dicenet_300_vok0712.py: did you mean '
+     '{root}/configs/ssd_dicenet_300_voc0712.py?'),
+    (remove('data'), train(), 'there is no folder {here}/data/VOCdevkit (data_root of train_dataloader): lay out the '
+     'data as docs/data.md shows, or use data of your own with --data DIR'),
+    (remove(f'{LISTS}/test.txt'), check(), 'there is no annotation file {here}/' + LISTS + '/test.txt (ann_file of '
+     'test_dataloader): lay out the data as docs/data.md shows, or use data of your own with --data DIR'),
+    (remove(f'{NOTES}/000001.xml'), train(), f'there is no annotation {NOTES}/000001.xml: each name in a list of'),
+    (remove(f'{IMAGES}/000001.jpg'), train(), f'1 of the 4 images of {LISTS}/trainval.txt are missing: '
+     f'{IMAGES}/000001.jpg; put them there, or take them out of the annotations'),
+    (remove(CHECKPOINT), check(), f'there is no checkpoint {CHECKPOINT}: check the path'),
+    (nothing, ['demo.py', 'phot.jpg', '--weights', CHECKPOINT],
+     'there is no file phot.jpg, and it matches none as a pattern'),
+    (nothing, [*train(), '--data', 'mine'], 'there is no folder mine: check the path'),
+    (remove('work_dirs'), ['demo.py'], 'which model? Give --weights CHECKPOINT or --model NAME, or run "make '
+     'quickstart" first, which trains a small one (trained models in work_dirs: none)'),
+    (nothing, ['demo.py', '--model', 'yolo'],
+     'there is no trained model yolo; trained models in work_dirs: ssd_dicenet_300_voc0712'),
+    # empty, or of other classes
+    (write(f'{LISTS}/trainval.txt'), train(), f'{LISTS}/trainval.txt leaves no image to use'),
+    (rename_classes, train(), f'no box in {LISTS}/trainval.txt has a class of this configuration: it has'),
+    # unreadable
+    (write(f'{NOTES}/000001.xml', '<annotation>'), train(), f'{NOTES}/000001.xml cannot be read as XML'),
+    (cut(f'{IMAGES}/000001.jpg'), train(), '1 of 4 training images cannot be read, more than 5%: '),
+    (cut(f'{IMAGES}/000005.jpg'), check(), f'{IMAGES}/000005.jpg cannot be read as an image'),
+    (write('photo.jpg'), ['demo.py', 'photo.jpg', '--weights', CHECKPOINT],
+     'none of the files can be read: photo.jpg'),
+    (write(CHECKPOINT, 'not a checkpoint'), check(), f'{CHECKPOINT} cannot be read as a checkpoint ('),
+    # of another kind
+    (nothing, check('model.backbone.widen_factor=0.2'),
+     f'{CHECKPOINT} does not fit this model: is it of another width, class count or task?'),
+    (lambda: torch.save(dict(state_dict={'decode_head.conv.weight': torch.ones(1)}), 'seg.pth'),
+     check(checkpoint='seg.pth'), 'seg.pth does not fit this model: is it of another width, class count or task?'),
+    (nothing, train('load_from=' + CHECKPOINT, 'model.backbone.widen_factor=0.2'), f'{CHECKPOINT} is of another '
+     'backbone: backbone.stem.0.weight is (8, 3, 3, 3) there and (16, 3, 3, 3) here. Give the same widen_factor'),
+    (nothing, train('model.backbone.init_cfg.type=Pretrained', 'model.backbone.init_cfg.checkpoint=nothing.pth'),
+     'there is no checkpoint nothing.pth: check the path'),
+    (nothing, train('model.backbone.widen_factor=3'), 'widen_factor must be one of 0.1, 0.2, 0.5'),
+    (nothing, ['demo.py', 'photo.jpg', '--weights', CHECKPOINT, '--out-dir', '.'],
+     'photo.jpg lies in ., where results would be written over it: give another --out-dir'),
+    (nothing, ['train.py', CONFIG, '--device', 'tpu'], '--device takes cpu, cuda or cuda:N, got tpu'),
+    (nothing, ['train.py', CONFIG, '--cfg-options', 'foo'], '--cfg-options takes KEY=VALUE pairs'),
+    (nothing, [*check(), '--eval', 'mIoU'], 'mIoU is not a metric of this configuration; it has mAP'),
+    # batches
+    (nothing, train('train_dataloader.batch_size=1'), 'SSD cannot train on a batch of one image, since batch '
+     'normalisation needs more than the single pixel of its last feature map: set train_dataloader.batch_size to 2'),
+    (nothing, train('train_dataloader.batch_size=16'), '8 training images do not fill a batch of 16, and '
+     'train_dataloader.drop_last takes only full ones: set train_dataloader.batch_size to 8 or less'),
+    # while training
+    (nothing, train('train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=1e30', 'optim_wrapper.accumulative_counts=1'),
+     'loss_cls, loss_bbox became nan in iteration 2 (epoch 1): the last good checkpoint is '),
+])
+def test_one_sentence(spoil, args, sentence, folder):
+    spoil()
+    with pytest.raises(SystemExit) as stop:
+        command(*args)
+    assert isinstance(stop.value.code, str)  # which Python prints, to exit with 1
+    assert stop.value.code.startswith('error: ' + sentence.format(here=Path.cwd(), root=ROOT))
+
+
+@pytest.mark.parametrize('error,sentence', [
+    (KeyboardInterrupt(), '\nstopped by the keyboard; checkpoints already saved are whole: continue with the same '
+     'command and --resume'),
+    (OSError(28, 'No space left on device', 'work_dirs/a.pth'), 'error: the disk is full (work_dirs/a.pth): free some '
+     'space and run the command again, with --resume if it was training. What had been saved before is whole'),
+])
+def test_interruptions(error, sentence, folder, monkeypatch):
+    """Whatever is under way when they come; here the saving of a checkpoint."""
+    def stop(*args, **kwargs):
+        raise error
+    monkeypatch.setattr('torch.save', stop)
+    with pytest.raises(SystemExit) as stopped:
+        command(*train())
+    assert stopped.value.code == sentence
+    assert torch.load(CHECKPOINT, weights_only=True)['meta']['epoch'] == 1
+
+
+def test_what_training_leaves_out_is_counted_once(folder, capfd):
+    """Images that cannot be read, up to a share of 5 %, and boxes outside their image."""
+    make_voc('data/VOCdevkit', dict(trainval=24, test=2), years=('VOC2007', 'VOC2012'))
+    cut(f'{IMAGES}/000001.jpg')()
+    edit(f'{NOTES}/000002.xml', '<xmin>[0-9]*</xmin>', '<xmin>500</xmin>')()
+    command(*train('default_hooks.checkpoint.interval=5'))
+    log = capfd.readouterr().out
+    assert log.count('skipped (1 of 23 images so far') == 1
+    assert log.count(f'1 of 23 training images could not be read and were skipped: {IMAGES}/000001.jpg') == 1
+    assert log.count(f'{LISTS}/trainval.txt: 2 boxes without area dropped') == 1  # with the image, which had no other
+
+
+def test_traceback_on_request(folder):
+    with pytest.raises(UserError):
+        command(*train(), '--traceback', '--data', 'mine')
