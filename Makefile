@@ -32,7 +32,7 @@ quickstart: setup  ## train, test and try a small detector on built-in data; int
 	$(PY) tools/train.py configs/quickstart.py --resume
 	$(PY) tools/test.py configs/quickstart.py "$$(ls -t $(QUICK)/best_*.pth | head -n 1)" --eval mAP --fuse
 	$(PY) tools/demo.py --model quickstart --out-dir outputs/quickstart
-	@printf '\n%s\n' 'quickstart is done:' \
+	@printf '%s\n' '' 'quickstart is done:' \
 		'  pictures    outputs/quickstart/*.jpg, what was found in outputs/quickstart/predictions.json' \
 		'  curves      $(QUICK)/curves.png' \
 		'  metrics     $(QUICK)/metrics.json' \

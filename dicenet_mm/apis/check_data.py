@@ -168,6 +168,8 @@ def _check_batches(cfg: Config, images: int) -> None:
     if not batch:
         return
     processes = int(os.environ.get('WORLD_SIZE', 1)) if cfg.get('launcher', 'none') != 'none' else 1
+    if loader.get('sampler', {}).get('type') == 'InfiniteSampler':  # which fills every batch
+        images *= batch * processes
     images = math.ceil(images / processes)
     each = ' for each process' if processes > 1 else ''
     single = ('SSD cannot train on a batch of one image, since batch normalisation needs more than the single pixel of '

@@ -76,6 +76,11 @@ def test_processes_share_the_images(folder, monkeypatch):
         check_data(cfg)
 
 
+def test_an_endless_sampler_fills_any_batch(folder):
+    options = {'train_dataloader.batch_size': 8, 'train_dataloader.sampler.type': 'InfiniteSampler'}
+    assert check_data(coco(**options))['train'].images == 6
+
+
 def test_a_frozen_ssd_takes_single_images(folder):
     check_data(coco(**{'model.norm_eval': True, 'train_dataloader.batch_size': 1}))
 

@@ -33,8 +33,9 @@ def test_invalid_loss_names_the_last_good_checkpoint(runner, tmp_path):
         InvalidLossHook().after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(float('nan'))))
 
 
+@pytest.mark.filterwarnings('error')
 def test_valid_loss_passes(runner):
-    InvalidLossHook().after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(1e30)))
+    InvalidLossHook().after_train_iter(runner, 0, outputs=dict(loss=torch.tensor(1e30, requires_grad=True)))
 
 
 def test_curves(runner, tmp_path):

@@ -49,6 +49,7 @@ class CurvesHook(Hook):
                 axes.legend(frameon=False)
             else:
                 axes.plot(range(1, len(values) + 1), values, marker='.' if len(values) < 50 else None)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_title(name)
             axes.set_xlabel('evaluation' if name.startswith('val/') else 'iteration')
             axes.grid(alpha=0.3)

@@ -21,10 +21,10 @@ class InvalidLossHook(Hook):
         Raises:
             UserError: If it is not finite, naming the iteration and the newest checkpoint.
         """
-        loss = float(outputs['loss'])
+        loss = outputs['loss'].item()
         if math.isfinite(loss):
             return
-        parts = {name: float(value) for name, value in outputs.items() if name.startswith('loss') and name != 'loss'}
+        parts = {name: value.item() for name, value in outputs.items() if name.startswith('loss') and name != 'loss'}
         guilty = ', '.join(name for name, value in parts.items() if not math.isfinite(value)) or 'loss'
         checkpoint = find_latest_checkpoint(runner.work_dir)
         saved = f'the last good checkpoint is {checkpoint}' if checkpoint else 'no checkpoint was saved yet'
