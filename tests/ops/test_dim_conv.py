@@ -4,9 +4,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch.autograd import gradcheck
-
 from dicenet_mm.ops import dim_conv, resize_axis
+from torch.autograd import gradcheck
 
 
 def weights(depth, height, width, dtype=torch.float64, taps=3):
@@ -46,7 +45,8 @@ def test_delta_gives_the_cross():
     """One voxel reaches its 3x3 neighbours in each of the three planes through it, and nothing else."""
     x = torch.zeros(1, 5, 5, 5, dtype=torch.float64)
     x[0, 2, 2, 2] = 1
-    depth, height, width = dim_conv(x, *[torch.ones(5, 3, 3, dtype=torch.float64)] * 3)[0].unflatten(0, (5, 3)).unbind(1)
+    ones = torch.ones(5, 3, 3, dtype=torch.float64)
+    depth, height, width = dim_conv(x, ones, ones, ones)[0].unflatten(0, (5, 3)).unbind(1)
     near = torch.zeros(5, dtype=torch.float64)
     near[1:4] = 1
     one = torch.eye(5, dtype=torch.float64)[2]

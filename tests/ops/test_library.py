@@ -88,17 +88,6 @@ def test_same_bits_in_two_runs_and_at_any_number_of_threads(shape, kernel_sizes)
     assert all(torch.equal(a, b) for other in others for a, b in zip(first, other))
 
 
-@needs_binary
-@pytest.mark.parametrize('kernel_sizes', [(4, 5), (2, 7)])
-def test_opcheck(kernel_sizes):
-    args = arguments((2, 3, 4, 5), kernel_sizes)
-    torch.library.opcheck(torch.ops.dicenet_mm.dim_conv, args)
-    plain = [arg.detach() for arg in args]
-    for needed in ([True] * 4, [True, False, False, True], [False, True, True, False]):
-        grad = torch.randn(2, 9, 4, 5, dtype=torch.float64)
-        torch.library.opcheck(torch.ops.dicenet_mm.dim_conv_backward, (grad, *plain, needed))
-
-
 @pytest.mark.parametrize('frozen', range(4))
 def test_gradcheck_with_an_argument_that_needs_none(frozen):
     args = arguments((1, 3, 4, 5), (2, 7))
