@@ -23,5 +23,4 @@ def raw_ssd() -> RawOutputs:
     cfg = Config.fromfile('configs/ssd_dicenet_300_voc0712.py')
     cfg.model.backbone.widen_factor = 0.1
     init_default_scope('mmdet')
-    model = MODELS.build(cfg.model)
-    return RawOutputs(randomised(model))
+    return randomised(RawOutputs(MODELS.build(cfg.model)))
