@@ -10,6 +10,7 @@ from torch import nn
 
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock
 from dicenet_mm.layers.units import conv_3x3, norm_act
+from dicenet_mm.models.backbones import DiCENet
 from tests.test_fuse import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
@@ -61,6 +62,23 @@ def test_same_bits_in_two_runs_and_at_any_number_of_threads():
     assert all(torch.equal(runs[0][key], runs[3][key]) for key in runs[0])
     for key in ('norm.running_mean', 'norm.running_var'):  # PyTorch's own layers follow, which threads may change
         assert all(torch.equal(runs[0][key], run[key]) for run in runs)
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_a_training_step_of_the_network_gives_the_same_bits_twice(threads):
+    model, x = DiCENet(0.2, input_size=64).train(), torch.randn(3, 3, 75, 64)
+
+    def run():
+        twin = copy.deepcopy(model)
+        outs = twin(x)
+        sum(out.square().mean() for out in outs).backward()
+        return [*outs, *(p.grad for p in twin.parameters()), *twin.buffers()]
+
+    torch.set_num_threads(threads)
+    try:
+        assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_keeps_little_for_the_backward_pass():
