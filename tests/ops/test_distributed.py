@@ -1,6 +1,5 @@
 """Two processes that train on half of a batch each, against one process."""
 import copy
-import sys
 
 import pytest
 import torch
@@ -13,8 +12,6 @@ from dicenet_mm.models.backbones import DiCENet
 
 pytestmark = pytest.mark.skipif(not (library.LOADED and dist.is_available() and dist.is_gloo_available()),
                                 reason='needs the compiled operators and gloo')
-# Forked processes need not import everything again. Beside a card PyTorch allows them no gradients.
-START = 'fork' if sys.platform == 'linux' and not torch.cuda.is_available() else 'spawn'
 CASES = [dict(norm_eval=True), dict(norm_eval=False), dict(norm_eval=False, with_cp=True)]
 
 
@@ -45,7 +42,7 @@ def work(rank, folder):
 
 def test_gradients_of_two_processes(tmp_path):
     """With the statistics fixed, those of the joined batch; else the mean of the halves', each normalised alone."""
-    multiprocessing.start_processes(work, (tmp_path,), nprocs=2, start_method=START)
+    multiprocessing.spawn(work, (tmp_path,), nprocs=2)
     results = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
     for options, first, second in zip(CASES, *results, strict=True):
         model, x = make(**options)
