@@ -3,6 +3,7 @@
 ``LOADED`` says whether they are there. ``torch.ops.dicenet_mm`` holds them; callers check their arguments first.
 """
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,11 @@ def _load() -> bool:
 
 
 LOADED = _load()
+
+if hasattr(os, 'register_at_fork'):
+    # A forked child has none of its parent's OpenMP threads, and any operator, of PyTorch too, that shares work with
+    # them would wait for ever. It gets one thread, as the workers of PyTorch's loaders do.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def has_kernel(operator: str, device: str) -> bool:
@@ -66,20 +72,20 @@ def _dim_conv_backward(ctx, grad: Tensor) -> tuple:
     return tuple(g if need else None for g, need in zip(grads, needed))
 
 
-def _macs(x: Sequence[int], height_weight: Sequence[int], width_weight: Sequence[int]) -> tuple[int, int, int]:
+def macs(x: Sequence[int], height_weight: Sequence[int], width_weight: Sequence[int]) -> tuple[int, int, int]:
     """Multiply-adds of the depth, height and width branches, at the sizes that their kernels work on."""
     n, d, h, w = x
     return 9 * n * d * h * w, 9 * n * d * height_weight[0] * w, 9 * n * d * h * width_weight[0]
 
 
 def _dim_conv_flops(x, depth_weight, height_weight, width_weight, out_shape=None, **kwargs) -> int:
-    return 2 * sum(_macs(x, height_weight, width_weight))
+    return 2 * sum(macs(x, height_weight, width_weight))
 
 
 def _dim_conv_backward_flops(grad, x, depth_weight, height_weight, width_weight, needed: list[bool], out_shape=None,
                              **kwargs) -> int:
-    macs = _macs(x, height_weight, width_weight)
-    return 2 * sum(m for m, need in zip((sum(macs), *macs), needed) if need)
+    branches = macs(x, height_weight, width_weight)
+    return 2 * sum(m for m, need in zip((sum(branches), *branches), needed) if need)
 
 
 def _point_wise_fake(x: Tensor, point: list[Tensor]) -> Tensor:
@@ -130,14 +136,14 @@ def _strided_conv_flops(x, point, out_shape=None, **kwargs) -> int:
     return 2 * 9 * n * c * point[1][0] * ((h + 1) // 2) * ((w + 1) // 2)
 
 
-def _no_flops(*args, **kwargs) -> int:
+def no_flops(*args, **kwargs) -> int:
     return 0
 
 
 def _dice_unit_flops(x, unit, out_shape=None, **kwargs) -> int:
     n, d, h, w = x
     local_spatial_gate = (3 + 9) * n * d * h * w + 2 * n * d * unit[5][0]
-    return 2 * (sum(_macs(x, unit[1], unit[2])) + local_spatial_gate)
+    return 2 * (sum(macs(x, unit[1], unit[2])) + local_spatial_gate)
 
 
 def _dice_block_flops(x, point, unit, out_shape=None, **kwargs) -> int:
@@ -158,7 +164,7 @@ if LOADED:
     for _name, _fake, _flops in (('point_wise', _point_wise_fake, _point_wise_flops),
                                  ('spatial_conv', _spatial_conv_fake, _spatial_conv_flops),
                                  ('strided_conv', _strided_conv_fake, _strided_conv_flops),
-                                 ('max_pool', _max_pool_fake, _no_flops),
+                                 ('max_pool', _max_pool_fake, no_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_block', _dice_block_fake, _dice_block_flops),
                                  ('strided_dice_block', _strided_dice_block_fake, _strided_dice_block_flops)):

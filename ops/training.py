@@ -3,9 +3,11 @@
 They serve float tensors on a CPU with the compiled operators (:func:`serves`); elsewhere layers put the same together
 from PyTorch's own.
 """
+import math
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from . import library
 
@@ -129,13 +131,29 @@ def _dim_conv_fuse_backward(ctx, grad, *_):
     return (*grads, None, None, None, None)
 
 
+def _depth_wise_conv_flops(x, weight, out_shape=None, **kwargs):
+    return 2 * 9 * math.prod(x)
+
+
+def _dim_conv_fuse_flops(x, depth_weight, height_weight, width_weight, *args, out_shape=None, **kwargs):
+    return 2 * (sum(library.macs(x, height_weight, width_weight)) + 3 * math.prod(x))
+
+
+def _twice(flops):
+    """The formula of a backward operator: two convolutions for each. What is computed again does not count."""
+    return lambda grad, *args, out_shape=None, **kwargs: 2 * flops(*args)
+
+
 if library.LOADED:
-    for _name, _fake, _backward_fake, _backward, _save in (
-            ('norm_act', _norm_act_fake, _norm_act_backward_fake, _norm_act_backward, _save_norm_act),
+    for _name, _fake, _backward_fake, _backward, _save, _flops in (
+            ('norm_act', _norm_act_fake, _norm_act_backward_fake, _norm_act_backward, _save_norm_act,
+             library.no_flops),
             ('dim_conv_fuse', _dim_conv_fuse_fake, _dim_conv_fuse_backward_fake, _dim_conv_fuse_backward,
-             _save_dim_conv_fuse),
+             _save_dim_conv_fuse, _dim_conv_fuse_flops),
             ('depth_wise_conv', _depth_wise_conv_fake, _depth_wise_conv_backward_fake, _depth_wise_conv_backward,
-             _save_inputs)):
+             _save_inputs, _depth_wise_conv_flops)):
         torch.library.register_fake(f'dicenet_mm::{_name}', _fake)
         torch.library.register_fake(f'dicenet_mm::{_name}_backward', _backward_fake)
         torch.library.register_autograd(f'dicenet_mm::{_name}', _backward, setup_context=_save)
+        register_flop_formula(getattr(torch.ops.dicenet_mm, _name))(_flops)
+        register_flop_formula(getattr(torch.ops.dicenet_mm, f'{_name}_backward'))(_twice(_flops))

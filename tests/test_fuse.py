@@ -1,9 +1,11 @@
 """fuse() gives the same outputs, leaves the original alone and refuses training mode."""
 import copy
+import io
 import pickle
 
 import pytest
 import torch
+from dicenet_mm.ops import library
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -93,8 +95,66 @@ def test_twice_is_harmless():
 def test_copies_and_pickles():
     fused = dicenet_mm.fuse(randomised(DiCENet(0.1)))
     x = torch.randn(1, 3, 64, 64)
-    for clone in (copy.deepcopy(fused), pickle.loads(pickle.dumps(fused))):
+    for clone in (copy.deepcopy(fused), pickle.loads(pickle.dumps(fused)), saved(fused, weights_only=False)):
         assert all(torch.equal(a, b) for a, b in zip(outputs(fused, x), outputs(clone, x)))
+
+
+def test_state_of_a_fused_copy_fits_another():
+    first, second = (dicenet_mm.fuse(randomised(DiCENet(0.1))) for _ in range(2))
+    x = torch.randn(1, 3, 64, 64)
+    assert not torch.equal(outputs(first, x)[0], outputs(second, x)[0])
+    second.load_state_dict(saved(first.state_dict(), weights_only=True))
+    assert all(torch.equal(a, b) for a, b in zip(outputs(first, x), outputs(second, x)))
+
+
+@pytest.mark.parametrize('clone', [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)),
+                                   lambda model: saved(model, weights_only=False)])
+def test_models_copy_and_pickle_amid_training(clone):
+    """With gradients and statistics; the clone goes on as the original does, and apart from it."""
+    model, x = DiCENet(0.1, with_cp=True).train(), torch.randn(2, 3, 64, 64)
+
+    def step(model):
+        outs = model(x)
+        sum(out.square().mean() for out in outs).backward()
+        return [*outs, *(p.grad for p in model.parameters()), *model.buffers()]
+
+    step(model)
+    twin = clone(model)
+    model.zero_grad()
+    twin.zero_grad()
+    expected = [tensor.detach().clone() for tensor in step(model)]
+    assert all(torch.equal(a, b) for a, b in zip(step(twin), expected, strict=True))
+
+
+def saved(value, weights_only):
+    file = io.BytesIO()
+    torch.save(value, file)
+    file.seek(0)
+    return torch.load(file, weights_only=weights_only)
+
+
+@pytest.mark.skipif(not library.LOADED, reason='PyTorch promises the same bits for no number of threads')
+@pytest.mark.parametrize('size', [(64, 64), (75, 50)])
+def test_same_bits_at_any_number_of_threads(size):
+    fused = dicenet_mm.fuse(randomised(DiCENet(0.5, input_size=64)))
+    x = torch.randn(3, 3, *size)
+    try:
+        runs = []
+        for threads in (1, 2, 3, 1):
+            torch.set_num_threads(threads)
+            runs.append(outputs(fused, x))
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(a, b) for run in runs[1:] for a, b in zip(run, runs[0]))
+
+
+def test_a_model_of_channels_last():
+    model, x = randomised(DiCENet(0.2)), torch.randn(2, 3, 64, 64)
+    expected = outputs(model, x)
+    model.to(memory_format=torch.channels_last)
+    for got in (outputs(model, x.to(memory_format=torch.channels_last)), outputs(dicenet_mm.fuse(model), x)):
+        for a, b in zip(got, expected):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item())
 
 
 @pytest.mark.parametrize('part', ['', 'stem'])

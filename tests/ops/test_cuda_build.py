@@ -74,7 +74,8 @@ def test_torch_loads_the_cuda_operators():
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    folder = cached('cuda', [*sources, CUDA_SOURCES / 'dim_conv.cuh'], build, torch.__version__)
+    headers = [ROOT / 'ops/csrc/checks.h', CUDA_SOURCES / 'dim_conv.cuh']
+    folder = cached('cuda', [*sources, *headers], build, torch.__version__)
     script = ('import sys, torch; torch.ops.load_library(sys.argv[1]); '
               'has = torch._C._dispatch_has_kernel_for_dispatch_key; '
               'operators = ("dim_conv", "dim_conv_backward", "dice_unit"); '

@@ -45,8 +45,8 @@ def test_delta_gives_the_cross():
     """One voxel reaches its 3x3 neighbours in each of the three planes through it, and nothing else."""
     x = torch.zeros(1, 5, 5, 5, dtype=torch.float64)
     x[0, 2, 2, 2] = 1
-    weights = [torch.ones(5, 3, 3, dtype=torch.float64)] * 3
-    depth, height, width = dim_conv(x, *weights)[0].unflatten(0, (5, 3)).unbind(1)
+    ones = torch.ones(5, 3, 3, dtype=torch.float64)
+    depth, height, width = dim_conv(x, ones, ones, ones)[0].unflatten(0, (5, 3)).unbind(1)
     near = torch.zeros(5, dtype=torch.float64)
     near[1:4] = 1
     one = torch.eye(5, dtype=torch.float64)[2]
@@ -78,19 +78,45 @@ def test_without_height_and_width_kernels_it_is_depth_wise():
     assert not out[:, 1::3].any() and not out[:, 2::3].any()
 
 
-@pytest.mark.parametrize('layout', ['channels_last', 'slice', 'transposed', 'expanded'])
-def test_layouts(layout):
-    base = torch.randn(2, 4, 6, 6, dtype=torch.float64)
-    x = dict(channels_last=base.to(memory_format=torch.channels_last), slice=base[:, :, ::2], transposed=base.mT,
-             expanded=base[:1].expand(2, -1, -1, -1))[layout]
-    kernels = weights(*x.shape[1:])
-    torch.testing.assert_close(dim_conv(x, *kernels), dim_conv(x.contiguous(), *kernels))
+LAYOUTS = {
+    'contiguous': lambda x: x.clone(memory_format=torch.contiguous_format),
+    'channels_last': lambda x: x.contiguous(memory_format=torch.channels_last),
+    'slice': lambda x: torch.stack((x, x), dim=-1).flatten(3)[..., ::2],
+    'transposed': lambda x: x.mT.contiguous().mT,
+    'offset': lambda x: torch.cat((x.new_zeros(1), x.flatten()))[1:].view(x.shape),  # not aligned to a vector
+    'expanded': lambda x: x[:1].expand_as(x),
+}
 
 
-@pytest.mark.parametrize('native', [True, False])
-def test_empty_batch(native):
-    out = dim_conv(torch.randn(0, 4, 6, 6), *weights(4, *((6, 6) if native else (3, 9)), dtype=torch.float32))
-    assert out.shape == (0, 12, 6, 6)
+@pytest.mark.parametrize('kernel_sizes', [(5, 6), (3, 9)])
+@pytest.mark.parametrize('dtype,tolerance', [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 3e-2),
+                                             (torch.float16, 5e-3)])
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_layouts(layout, dtype, tolerance, kernel_sizes):
+    """Input, kernels and gradient of any strides give what contiguous ones do in double precision."""
+    shapes = ((2, 4, 5, 6), (4, 3, 3), (kernel_sizes[0], 3, 3), (kernel_sizes[1], 3, 3))
+    x, *kernels = (torch.randn(shape).to(dtype) for shape in shapes)
+    grad = torch.randn(2, 12, 5, 6).to(dtype)
+    laid_out = LAYOUTS[layout]
+    args = [laid_out(x).requires_grad_(), *(k.mT.contiguous().mT.requires_grad_() for k in kernels)]
+    y = dim_conv(*args)
+    doubles = [arg.detach().double().contiguous().requires_grad_() for arg in args]
+    z = dim_conv(*doubles)
+    for got, expected in zip((y, *torch.autograd.grad(y, args, laid_out(grad))),
+                             (z, *torch.autograd.grad(z, doubles, laid_out(grad).double().contiguous()))):
+        assert got.dtype == dtype
+        assert (got.double() - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('kernel_sizes', [(6, 6), (3, 9)])
+def test_empty_batch(kernel_sizes, dtype):
+    args = [torch.randn(shape).to(dtype).requires_grad_() for shape in (
+        (0, 4, 6, 6), (4, 3, 3), (kernel_sizes[0], 3, 3), (kernel_sizes[1], 3, 3))]
+    y = dim_conv(*args)
+    assert y.shape == (0, 12, 6, 6) and y.dtype == dtype
+    for arg, grad in zip(args, torch.autograd.grad(y.sum(), args)):
+        assert grad.shape == arg.shape and grad.dtype == dtype and not grad.any()
 
 
 @pytest.mark.parametrize('dtype,rtol', [(torch.float32, 1e-5), (torch.bfloat16, 5e-2), (torch.float16, 1e-2)])

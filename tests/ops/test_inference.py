@@ -9,7 +9,6 @@ from torch import nn
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock, conv_norm_act
-from dicenet_mm.layers.fused import FusedDiCEUnit
 from tests.test_fuse import randomised
 
 SIZES = [(7, 7), (28, 28), (1, 1), (5, 33), (6, 49)]
@@ -77,16 +76,28 @@ def test_compiles_without_a_graph_break():
 
 
 @pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
-def test_opcheck():
-    fused = dicenet_mm.fuse(randomised(DiCEUnit(8, 8, (4, 5))))
-    assert isinstance(fused, FusedDiCEUnit)
-    ops = torch.ops.dicenet_mm
-    torch.library.opcheck(ops.dice_unit, (torch.randn(2, 8, 7, 9), fused.pack('unit')))
-    block = dicenet_mm.fuse(randomised(DiCEBlock(14, 22, (7, 9))))
-    torch.library.opcheck(ops.dice_block, (torch.randn(2, 14, 7, 9), block.pack('point'), block.pack('unit')))
-    strided = dicenet_mm.fuse(randomised(StridedDiCEBlock(10, (4, 5))))
-    packs = (*strided.pack('left'), strided.pack('left_point'), strided.pack('unit'), strided.pack('right_point'))
-    torch.library.opcheck(ops.strided_dice_block, (torch.randn(2, 10, 7, 9), *packs))
-    torch.library.opcheck(ops.point_wise, (torch.randn(2, 7, 3, 3), block.pack('point')))
-    torch.library.opcheck(ops.max_pool, (torch.randn(2, 7, 3, 3),))
-    torch.library.opcheck(ops.spatial_conv, (torch.randn(2, 10, 3, 3), *strided.pack('left')))
+@pytest.mark.parametrize('name', sorted(LAYERS.keys() - {'max pool'}))
+@pytest.mark.parametrize('change', [-2, -1, 1, 2])
+def test_refuses_other_channels_than_the_layer_was_made_for(name, change):
+    """Kernels would read and write beyond their memory."""
+    make, channels = LAYERS[name]
+    fused = dicenet_mm.fuse(randomised(make()))
+    with pytest.raises(RuntimeError, match=rf'\b{channels}\b'), torch.no_grad():
+        fused(torch.randn(1, channels + change, 5, 6))
+
+
+@pytest.mark.parametrize('name', LAYERS)
+@pytest.mark.parametrize('shape', [(2, 0), (0, 2)])
+def test_refuses_maps_without_voxels(name, shape):
+    make, channels = LAYERS[name]
+    for layer in (randomised(make()), dicenet_mm.fuse(randomised(make()))):
+        with pytest.raises((RuntimeError, ValueError)), torch.no_grad():
+            layer(torch.randn(1, channels, *shape))
+
+
+@pytest.mark.parametrize('name', LAYERS)
+def test_empty_batch(name):
+    make, channels = LAYERS[name]
+    layer, x = randomised(make()), torch.randn(0, channels, 7, 9)
+    with torch.no_grad():
+        assert dicenet_mm.fuse(layer)(x).shape == layer(x).shape

@@ -15,7 +15,7 @@ from tests.test_fuse import randomised
 
 needs_binary = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
 SIZES = [((2, 5, 6, 7), (6, 7)), ((1, 37, 9, 20), (9, 20)), ((1, 4, 17, 40), (7, 14)), ((1, 3, 3, 5), (14, 28)),
-         ((1, 6, 1, 1), (3, 3)), ((2, 3, 5, 4), (1, 1)), ((1, 9, 5, 33), (5, 28))]
+         ((1, 6, 1, 1), (3, 3)), ((2, 6, 1, 1), (1, 1)), ((2, 3, 5, 4), (1, 1)), ((1, 9, 5, 33), (5, 28))]
 
 
 def arguments(shape, kernel_sizes, dtype=torch.float64):
@@ -86,17 +86,6 @@ def test_same_bits_in_two_runs_and_at_any_number_of_threads(shape, kernel_sizes)
     finally:
         torch.set_num_threads(1)
     assert all(torch.equal(a, b) for other in others for a, b in zip(first, other))
-
-
-@needs_binary
-@pytest.mark.parametrize('kernel_sizes', [(4, 5), (2, 7)])
-def test_opcheck(kernel_sizes):
-    args = arguments((2, 3, 4, 5), kernel_sizes)
-    torch.library.opcheck(torch.ops.dicenet_mm.dim_conv, args)
-    plain = [arg.detach() for arg in args]
-    for needed in ([True] * 4, [True, False, False, True], [False, True, True, False]):
-        grad = torch.randn(2, 9, 4, 5, dtype=torch.float64)
-        torch.library.opcheck(torch.ops.dicenet_mm.dim_conv_backward, (grad, *plain, needed))
 
 
 @pytest.mark.parametrize('frozen', range(4))

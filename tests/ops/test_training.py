@@ -1,5 +1,6 @@
 """Operators of training against the same layers in double precision from PyTorch's own operators."""
 import copy
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -8,7 +9,8 @@ from dicenet_mm.ops import library
 from torch import nn
 
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock
-from dicenet_mm.layers.units import norm_act
+from dicenet_mm.layers.units import conv_3x3, norm_act
+from dicenet_mm.models.backbones import DiCENet
 from tests.test_fuse import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
@@ -62,6 +64,23 @@ def test_same_bits_in_two_runs_and_at_any_number_of_threads():
         assert all(torch.equal(runs[0][key], run[key]) for run in runs)
 
 
+@pytest.mark.parametrize('threads', [1, 2])
+def test_a_training_step_of_the_network_gives_the_same_bits_twice(threads):
+    model, x = DiCENet(0.2, input_size=64).train(), torch.randn(3, 3, 75, 64)
+
+    def run():
+        twin = copy.deepcopy(model)
+        outs = twin(x)
+        sum(out.square().mean() for out in outs).backward()
+        return [*outs, *(p.grad for p in twin.parameters()), *twin.buffers()]
+
+    torch.set_num_threads(threads)
+    try:
+        assert all(torch.equal(a, b) for a, b in zip(run(), run(), strict=True))
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_keeps_little_for_the_backward_pass():
     """Of volumes of the input's size: the unit in plain PyTorch keeps some 17, the fused one 5."""
     unit, x = DiCEUnit(64, 64, (14, 14)).train(), torch.randn(4, 64, 14, 14)
@@ -96,20 +115,14 @@ def test_a_single_value_per_channel_is_refused_as_ever(shape):
         assert norm_act(norm, act, x).shape == shape
 
 
-@pytest.mark.parametrize('kernel_sizes', [(4, 5), (7, 3)])
-def test_opcheck(kernel_sizes):
-    def leaf(*shape):
-        return torch.randn(shape).requires_grad_()
-
-    x, d = leaf(2, 3, 4, 5), 3
-    statistics = torch.randn(3 * d), torch.rand(3 * d) + 1
-    args = (x, leaf(d, 3, 3), leaf(kernel_sizes[0], 3, 3), leaf(kernel_sizes[1], 3, 3), leaf(3 * d), leaf(3 * d),
-            leaf(3 * d), leaf(d, 3), *statistics, True, 1e-5)
-    torch.library.opcheck(torch.ops.dicenet_mm.dim_conv_fuse, args, atol=1e-4, rtol=1e-4)
-    for gate in (None, leaf(2, 3, 1, 1)):
-        args = (x, leaf(d), leaf(d), leaf(d), gate, *(s[:d] for s in statistics), True, 1e-5)
-        torch.library.opcheck(torch.ops.dicenet_mm.norm_act, args, atol=1e-4, rtol=1e-4)
-    torch.library.opcheck(torch.ops.dicenet_mm.depth_wise_conv, (x, leaf(d, 3, 3)))
+@pytest.mark.parametrize('layer', [
+    DiCEUnit(12, 12, (5, 6)), DiCEUnit(12, 12, (7, 9)), partial(norm_act, nn.BatchNorm2d(12), nn.PReLU(12)),
+    partial(conv_3x3, nn.Conv2d(12, 12, 3, padding=1, groups=12, bias=False))])
+@pytest.mark.parametrize('channels', [11, 13])
+def test_refuses_other_channels_than_the_layer_was_made_for(layer, channels):
+    """Kernels would read and write beyond their memory."""
+    with pytest.raises(RuntimeError, match=r'\(N, 12, H, W\)'):
+        layer(torch.randn(2, channels, 5, 6))
 
 
 def test_compiles_without_a_graph_break():

@@ -11,10 +11,10 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from dicenet_mm.layers import DiCEBlock, DimConv, StridedDiCEBlock, conv_norm_act
+from dicenet_mm.models.norm_eval import NormEval
 from dicenet_mm.ops import resize_axis
 
 #: Channels of the stem and of stages 1, 2 and 3, by the paper's width multiplier s. The max pool keeps the stem's.
@@ -36,7 +36,7 @@ LEVELS = ('stem', 'pool', 'stage1', 'stage2', 'stage3')
 
 
 @MODELS.register_module()
-class DiCENet(BaseModule):
+class DiCENet(NormEval, BaseModule):
     """DiCENet as a feature extractor: ShuffleNetV2's layout with DiCE units.
 
     ===== ======== ====== ===========================
@@ -151,10 +151,6 @@ class DiCENet(BaseModule):
         frozen += [getattr(self, name) for name in self.levels[2:2 + max(self.frozen_stages, 0)]]
         for level in frozen:
             level.eval().requires_grad_(False)
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
         return self
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "../checks.h"
 #include "plan.h"
 
 namespace dicenet_mm {
@@ -122,8 +123,9 @@ class Unit {
 };
 
 Tensor point_wise(const Tensor& input, at::TensorList weights) {
-  const Tensor x = input.contiguous();
   const PointWise point(weights);
+  check_input(input, point.planes);
+  const Tensor x = input.contiguous();
   Tensor y = at::empty({x.size(0), point.channels, x.size(2), x.size(3)}, x.options());
   const int64_t area = x.size(2) * x.size(3);
   const float* in = x.const_data_ptr<float>();
@@ -136,6 +138,7 @@ Tensor point_wise(const Tensor& input, at::TensorList weights) {
 
 // 3x3 with stride 1, each channel with a kernel of its own.
 Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
+  check_input(input, spatial.size(0));
   const Tensor x = input.contiguous();
   const int64_t channels = x.size(1), planes = x.size(0) * channels;
   const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
@@ -160,8 +163,9 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
 
 // 3x3 with stride 2, as a point-wise convolution over the windows.
 Tensor strided_conv(const Tensor& input, at::TensorList weights) {
-  const Tensor x = input.contiguous();
   const PointWise point(weights);
+  check_input(input, point.planes / 9);
+  const Tensor x = input.contiguous();
   const int channels = static_cast<int>(x.size(1)), height = static_cast<int>(x.size(2)),
             width = static_cast<int>(x.size(3)), out_height = (height + 1) / 2, out_width = (width + 1) / 2;
   Tensor y = at::empty({x.size(0), point.channels, out_height, out_width}, x.options());
@@ -188,6 +192,7 @@ Tensor strided_conv(const Tensor& input, at::TensorList weights) {
 }
 
 Tensor max_pool(const Tensor& input) {
+  check_input(input, input.size(1));
   const Tensor x = input.contiguous();
   const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
   Tensor y = at::empty({x.size(0), x.size(1), (height + 1) / 2, (width + 1) / 2}, x.options());
@@ -203,6 +208,7 @@ Tensor max_pool(const Tensor& input) {
 }
 
 Tensor dice_unit(const Tensor& input, at::TensorList weights) {
+  check_input(input, weights[0].size(0));
   const Tensor x = input.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
   const Unit unit(weights, x.size(2), x.size(3));
@@ -217,8 +223,10 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
 }
 
 Tensor dice_block(const Tensor& input, at::TensorList point_weights, at::TensorList unit_weights) {
-  const Tensor x = input.contiguous();
   const PointWise point(point_weights);
+  // Half of the channels pass, rounded down where the others make up an even number with that.
+  check_input(input, 2 * point.planes - (point.planes + point.channels) % 2);
+  const Tensor x = input.contiguous();
   const Unit unit(unit_weights, x.size(2), x.size(3));
   const int channels = static_cast<int>(x.size(1)), passed = channels - point.planes,
             out_channels = passed + point.channels, half = out_channels / 2;
@@ -242,6 +250,7 @@ Tensor dice_block(const Tensor& input, at::TensorList point_weights, at::TensorL
 
 Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorList left_weights,
                           at::TensorList unit_weights, at::TensorList right_weights) {
+  check_input(input, left.size(0));
   const Tensor x = input.contiguous();
   const PointWise left_point(left_weights), right_point(right_weights);
   const int64_t channels = x.size(1);

@@ -9,6 +9,7 @@
 #include <array>
 #include <tuple>
 
+#include "../checks.h"
 #include "gradients.h"
 
 namespace dicenet_mm {
@@ -75,6 +76,7 @@ at::ScalarType working_dtype(const Tensor& x) {
 
 Tensor dim_conv(const Tensor& x, const Tensor& depth_weight, const Tensor& height_weight,
                 const Tensor& width_weight) {
+  check_input(x, depth_weight.size(0));
   const auto dtype = working_dtype(x);
   const Sizes sizes = sizes_of(x, height_weight, width_weight);
   auto ready = [&](const Tensor& t) { return t.to(dtype).contiguous(); };

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "../checks.h"
 #include "gradients.h"
 
 namespace dicenet_mm {
@@ -48,6 +49,7 @@ std::tuple<Tensor, Tensor, Tensor> norm_act(const Tensor& input, const Tensor& w
                                             const Tensor& slope, const std::optional<Tensor>& gate,
                                             const Tensor& running_mean, const Tensor& running_var,
                                             bool training, double eps) {
+  check_input(input, weight.size(0));
   const Tensor x = input.contiguous();
   const int64_t images = x.size(0), channels = x.size(1), area = x.size(2) * x.size(3);
   Tensor y = at::empty(x.sizes(), x.options()), mean = running_mean.clone(), var = running_var.clone();
@@ -177,6 +179,7 @@ std::tuple<Tensor, Tensor, Tensor> dim_conv_fuse(const Tensor& input, const Tens
                                                  const Tensor& slope, const Tensor& fusion,
                                                  const Tensor& running_mean, const Tensor& running_var,
                                                  bool training, double eps) {
+  check_input(input, depth_weight.size(0));
   const Tensor x = input.contiguous(), kd = depth_weight.contiguous(), kh = height_weight.contiguous(),
                kw = width_weight.contiguous(), fused = fusion.contiguous();
   const Branches branches(x, kh, kw);
@@ -334,6 +337,7 @@ class DepthWise {
 };
 
 Tensor depth_wise_conv(const Tensor& input, const Tensor& weight) {
+  check_input(input, weight.size(0));
   const Tensor x = input.contiguous(), k = weight.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
   DepthWise(x, k.const_data_ptr<float>(), false).convolve(x, y);

@@ -14,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "../checks.h"
 #include "dim_conv.cuh"
 
 namespace dicenet_mm::cuda {
@@ -60,6 +61,7 @@ void check_device(const Tensor& x, const char* name, const Tensor& tensor) {
 
 void check(const Tensor& x, const Tensor& depth_weight, const Tensor& height_weight,
            const Tensor& width_weight) {
+  check_input(x, depth_weight.size(0));
   check_device(x, "depth_weight", depth_weight);
   check_device(x, "height_weight", height_weight);
   check_device(x, "width_weight", width_weight);
