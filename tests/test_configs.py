@@ -1,0 +1,36 @@
+"""Every configuration: what it names exists, its model is built, and one key sets its width."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
+
+from dicenet_mm.apis.user_data.config import data_sets
+
+FOLDER = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_configuration(name):
+    cfg = Config.fromfile(FOLDER / name)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert sum(p.numel() for p in model.parameters()) > 0
+    for split in ('train', 'val', 'test'):
+        for dataset, _ in data_sets(cfg[f'{split}_dataloader'].dataset):
+            named(DATASETS, dataset)
+            for step in dataset.pipeline:
+                named(TRANSFORMS, step)
+    for hook in (*cfg.custom_hooks, *cfg.default_hooks.values(), cfg.visualization_hook):
+        named(HOOKS, hook)
+    for metric in cfg.evaluators.values():
+        named(METRICS, metric)
+    named(VISUALIZERS, cfg.visualizer)
+
+
+def named(registry, part):
+    with registry.switch_scope_and_registry(None) as scoped:
+        assert scoped.get(part['type']) is not None, part
