@@ -15,6 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from rich.console import Console
 from rich.table import Table
 
+from dicenet_mm.datasets import CheckedSegDataset
 from dicenet_mm.datasets.detection import head
 from dicenet_mm.datasets.images import MAX_UNREADABLE, SkipsUnreadable
 from dicenet_mm.errors import UserError
@@ -26,11 +27,15 @@ LARGE = 64 * 2**20  # bytes of an annotation file that takes a while to read
 
 @dataclass
 class Split:
-    """What a data loader gets: its annotation files, class names, number of images, and boxes of each label."""
+    """What a data loader gets: its annotation files, class names, number of images, and boxes of each label.
+
+    Of masks, ``counted``, not boxes but the images that each class occurs in are counted.
+    """
     files: list[str] = field(default_factory=list)
     classes: Sequence[str] = ()
     images: int = 0
     boxes: Counter = field(default_factory=Counter)
+    counted: str = 'boxes'
 
 
 def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: bool = False) -> dict[str, Split]:
@@ -68,6 +73,10 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
             split.classes = dataset.metainfo.get('classes') or ()
             split.images += len(dataset)
             batched += len(dataset) * times
+            if isinstance(dataset, CheckedSegDataset):
+                split.counted = 'masks'
+                split.boxes.update(dataset.count_images() if thorough else ())
+                continue
             split.boxes.update(instance['bbox_label'] for info in dataset.data_list
                                for instance in info.get('instances', ()))
         contents[name] = split
@@ -92,8 +101,9 @@ def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
     table.add_row('images', *(str(split.images) for split in splits), end_section=True)
     for label, name in enumerate(next(iter(splits)).classes):
         table.add_row(name, *(str(split.boxes[label]) for split in splits))
-    table.add_section()
-    table.add_row('boxes', *(str(split.boxes.total()) for split in splits))
+    if next(iter(splits)).counted == 'boxes':
+        table.add_section()
+        table.add_row('boxes', *(str(split.boxes.total()) for split in splits))
     print(*notes, sep='\n')
     Console().print(table)
     for name, split in contents.items():
@@ -140,17 +150,19 @@ def _read(dataset: BaseDataset, loader: str) -> None:
 
 
 def _check_images(dataset: BaseDataset) -> None:
-    names, missing = {}, []
-    for info in dataset.data_list:
-        folder, name = os.path.split(info.get('img_path', ''))
-        if folder and folder not in names:
-            names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if folder and name not in names[folder]:
-            missing.append(info['img_path'])
+    names = {}
     allowed = MAX_UNREADABLE if isinstance(dataset, SkipsUnreadable) and not dataset.test_mode else 0
-    if len(missing) > allowed * len(dataset):
-        raise UserError(f'{len(missing)} of the {len(dataset)} images of {dataset.ann_file or dataset.data_root} are '
-                        f'missing: {head(missing, 2)}; put them there, or take them out of the annotations')
+    for key, what in (('img_path', 'images'), ('seg_map_path', 'masks')):
+        missing = []
+        for info in dataset.data_list:
+            folder, name = os.path.split(info.get(key, ''))
+            if folder and folder not in names:
+                names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            if folder and name not in names[folder]:
+                missing.append(info[key])
+        if len(missing) > allowed * len(dataset):
+            raise UserError(f'{len(missing)} of the {len(dataset)} {what} of {dataset.ann_file or dataset.data_root} '
+                            f'are missing: {head(missing, 2)}; put them there, or take them out of the annotations')
 
 
 def _check_classes(dataset: BaseDataset, model: dict) -> None:

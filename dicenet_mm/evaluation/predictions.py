@@ -6,19 +6,23 @@ import mmengine
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
+from .segmentation import segments
+
 
 def to_plain(sample: dict, classes: Sequence[str], score_thr: float = 0.) -> dict:
     """What a model found in one image, as numbers and text.
 
     Args:
-        sample: A data sample as a dict, with ``pred_instances``.
+        sample: A data sample as a dict, with ``pred_instances`` or ``pred_sem_seg``.
         classes: Class names.
         score_thr: Detections below it are left out.
 
     Returns:
         ``{'detections': [{'label': name, 'score': 0 to 1, 'bbox': [x1, y1, x2, y2] in px of the original image}]}``,
-        best first.
+        best first. For segmentation ``{'segments': [{'label': name, 'share': of the pixels, 0 to 1}]}``, largest first.
     """
+    if 'pred_sem_seg' in sample:
+        return dict(segments=segments(sample['pred_sem_seg']['data'].squeeze().numpy(force=True), classes))
     found = sample['pred_instances']
     rows = zip(found['labels'].tolist(), found['scores'].tolist(), found['bboxes'].tolist())
     detections = [dict(label=classes[label], score=round(score, 4), bbox=[round(side, 2) for side in bbox])

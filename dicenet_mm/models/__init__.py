@@ -1,2 +1,2 @@
 """Registered models."""
-from . import backbones, detectors  # noqa: F401
+from . import backbones, decode_heads, detectors, segmentors  # noqa: F401

@@ -1,12 +1,14 @@
-"""Batch normalisation that does not train, for backbones and whole models alike."""
+"""Models whose batch normalisation may keep its running statistics in training."""
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class NormEval:
-    """Mix-in of a module, named before its base: with ``norm_eval``, training mode leaves batch normalisation out."""
+    """For a model (stand before its base): with ``norm_eval``, batch normalisation stays in evaluation mode.
 
-    #: Whether every batch normalisation inside keeps its running statistics in training.
-    norm_eval: bool
+    Attributes:
+        norm_eval: Set by the model.
+    """
+    norm_eval = False
 
     def train(self, mode: bool = True):
         super().train(mode)

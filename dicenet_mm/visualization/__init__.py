@@ -1,4 +1,5 @@
 """Pictures of predictions."""
 from .detection import DetectionVisualizer
+from .segmentation import SegmentationVisualizer
 
-__all__ = ['DetectionVisualizer']
+__all__ = ['DetectionVisualizer', 'SegmentationVisualizer']

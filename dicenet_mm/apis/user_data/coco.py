@@ -7,10 +7,7 @@ from pathlib import Path
 from dicenet_mm.datasets.detection import head, read_coco
 from dicenet_mm.errors import UserError
 
-from .layout import Layout, contents, hold_out, write_text
-
-SPLIT_WORDS = dict(train={'train', 'training', 'trainval'}, val={'val', 'valid', 'validation', 'dev', 'eval'},
-                   test={'test', 'testing'})
+from .layout import SPLIT_WORDS, Layout, contents, hold_out, write_text
 
 
 def find_coco(folder: Path) -> list[Path]:

@@ -29,6 +29,11 @@ class Layout:
     notes: list[str]
 
 
+# Words in names of files and folders that tell the split.
+SPLIT_WORDS = dict(train={'train', 'training', 'trainval'}, val={'val', 'valid', 'validation', 'dev', 'eval'},
+                   test={'test', 'testing'})
+
+
 def hold_out(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split names into those to train on and a tenth (one at least) to validate on, always the same ones."""
     names = sorted(names)

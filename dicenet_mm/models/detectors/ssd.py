@@ -6,7 +6,7 @@ from mmdet.models import SingleStageDetector
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from dicenet_mm.models.norm_eval import NormEval
+from ..norm_eval import NormEval
 
 
 @MODELS.register_module()
