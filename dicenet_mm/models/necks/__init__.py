@@ -1,0 +1,4 @@
+"""Necks."""
+from .classification import DiCENetNeck
+
+__all__ = ['DiCENetNeck']
