@@ -1,7 +1,7 @@
 # E300-B2048 (Table IV): as E150-B512, for 300 epochs, with label smoothing and a moving average of the weights.
 # Batch 2048 = 128 images x 4 processes x 4 accumulated steps; on one process: optim_wrapper.accumulative_counts=16
-# The paper gives no values for rate, smoothing and decay: 0.4 (four times that of a quarter of the batch), 0.1 and 0.9999
-# are our choice.
+# The paper gives no values for rate, smoothing and decay. Ours are 0.4 (four times that of a quarter of the batch), 0.1
+# and 0.9999.
 _base_ = './dicenet_imagenet_e150_b512.py'
 
 model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1)))

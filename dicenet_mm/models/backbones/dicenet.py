@@ -95,7 +95,6 @@ class DiCENet(BaseModule):
         if not -1 <= frozen_stages <= len(DEPTHS):
             raise ValueError(f'frozen_stages must be from -1 (none) to {len(DEPTHS)}, got {frozen_stages}')
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu'))
-        self.widen_factor = widen_factor
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval

@@ -11,16 +11,14 @@ class Classifier(ImageClassifier):
     So one value, ``backbone.widen_factor``, sets the width of the whole classifier.
 
     Args:
-        backbone: Any backbone with ``out_channels``, the channels of each of its outputs, and ``widen_factor``.
-        neck: A neck that is made from ``in_channels`` and ``widen_factor``, which are not given, and has
-            ``out_channels``.
+        backbone: Any backbone with ``out_channels``, the channels of each of its outputs.
+        neck: A neck with ``out_channels``; ``in_channels`` is not given.
         head: A head of mmpretrain, for one label or several, without ``in_channels``.
         **kwargs: As for mmpretrain's ``ImageClassifier``.
     """
 
     def __init__(self, backbone: dict, neck: dict, head: dict, **kwargs):
         with torch.device('meta'):
-            built = MODELS.build(backbone)
-            neck = dict(neck, in_channels=built.out_channels[-1], widen_factor=built.widen_factor)
+            neck = dict(neck, in_channels=MODELS.build(backbone).out_channels[-1])
             channels = MODELS.build(neck).out_channels
         super().__init__(backbone, neck, dict(head, in_channels=channels), **kwargs)

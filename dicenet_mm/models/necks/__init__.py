@@ -1,4 +1,4 @@
 """Necks."""
-from .classification import DiCENetNeck
+from .classification import DiCENetNeck, PooledNeck
 
-__all__ = ['DiCENetNeck']
+__all__ = ['DiCENetNeck', 'PooledNeck']
