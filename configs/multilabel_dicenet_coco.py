@@ -6,4 +6,4 @@ _base_ = [
 ]
 # Binary cross entropy: the sum over the classes, the mean over the images
 model = dict(head=dict(type='MultiLabelLinearClsHead', num_classes=80))
-default_hooks = dict(checkpoint=dict(save_best='multi-label/class_f1'))
+default_hooks = dict(checkpoint=dict(save_best='multi-label/class_f1', rule='greater'))
