@@ -64,6 +64,10 @@ _DECODER: Names = (
     (r'\.expansion_layer\.cbr\.', '.expand.'),
     (r'\.wt_layer\.', '.gate.'),
 )
+_CLASSIFIER: Names = (  # a single layer in ESPNetv2
+    (r'^classifier\.0\.', 'neck.layers.1.'),
+    (r'^classifier\.(2\.)?(weight|bias)$', r'head.fc.\2'),
+)
 _UNUSED = re.compile(r'^level\d_0\.eesp\.module_act\.')  # their strided units make it and leave it out
 
 
@@ -74,9 +78,10 @@ def convert_edgenets(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
         state_dict: The file as loaded.
 
     Returns:
-        The weights, with names that start with ``backbone.`` and ``decode_head.``, and what was recognised:
-        ``dict(backbone=dict(type=..., widen_factor=...), num_classes=outputs of the decoder or None,
-        left_out=[their modules that are not converted])``; for DiCENet ``input_size``, px, is in ``backbone``, too.
+        The weights, with names that start with ``backbone.`` and ``decode_head.`` or, of a classifier, ``neck.`` and
+        ``head.``, and what was recognised: ``dict(backbone=dict(type=..., widen_factor=...), num_classes=outputs of the
+        decoder or classifier or None, left_out=[their modules that are not converted])``; for DiCENet ``input_size``,
+        px, is in ``backbone``, too.
 
     Raises:
         UserError: If this is neither a DiCENet nor an ESPNetv2 of the authors.
@@ -91,12 +96,14 @@ def convert_edgenets(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
     weights, left_out = {}, set()
     for key, value in state_dict.items():
         key = re.sub(r'^(module\.)?(base_net\.)?', '', key)
-        name = _rename(key, encoder if key.startswith('level') else _DECODER)
-        if name.startswith(('backbone.', 'decode_head.')):
+        name = _rename(key, encoder if key.startswith('level') else (*_DECODER, *_CLASSIFIER))
+        if name.startswith(('neck.', 'head.')):
+            weights[name] = _reshaped(name, value)
+        elif name.startswith(('backbone.', 'decode_head.')):
             weights[name] = _reordered(name, value) if encoder is _DICENET else value
         elif not _UNUSED.match(key):
             left_out.add(key.split('.')[0])
-    scores = weights.get('decode_head.pools.3.out.weight')
+    scores = weights.get('decode_head.pools.3.out.weight', weights.get('head.fc.weight'))
     return weights, dict(backbone=recognise(weights), num_classes=None if scores is None else len(scores),
                          left_out=sorted(left_out))
 
@@ -117,6 +124,13 @@ def _reordered(name: str, value: Tensor) -> Tensor:
     if re.search(r'\.(norm|act)\.', name) and value.dim() == 1:
         return value.view(3, -1).t().flatten()
     return value
+
+
+def _reshaped(name: str, value: Tensor) -> Tensor:
+    """Of a classifier, whose layers may be linear or 1x1 convolutions: the neck's a convolution, the head's linear."""
+    if name == 'neck.layers.1.weight':
+        return value.reshape(*value.shape[:2], 1, 1)
+    return value.flatten(1) if name == 'head.fc.weight' else value
 
 
 def _recognise_dicenet(weights: dict[str, Tensor]) -> dict:

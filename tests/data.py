@@ -102,3 +102,15 @@ def make_voc_masks(root, splits):
     for split, names in splits.items():
         (root / f'ImageSets/Segmentation/{split}.txt').write_text(''.join(f'{name}\n' for name in names))
     return root
+
+
+def make_folders(root, classes):
+    """Class folders: ``classes`` maps a name to its number of images, each class of a colour of its own."""
+    for label, (name, count) in enumerate(classes.items()):
+        folder = Path(root, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            image, _ = scene(index)
+            image[..., label % 3] = 255 - 40 * (label // 3 % 6)
+            cv2.imwrite(str(folder / f'{index}.jpg'), image)
+    return Path(root)

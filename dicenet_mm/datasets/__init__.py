@@ -1,9 +1,14 @@
 """Data sets."""
+from .cifar import BGRCIFAR10
+from .classification import ImageFolderDataset, ImageNetFolders
 from .detection import CheckedCocoDataset, CheckedVOCDataset
 from .digit_scenes import DigitScenesDataset, sample_images
+from .digits import DigitsDataset
 from .images import ImageError, SkipsUnreadable, report_images
+from .multi_label import MultiLabelCocoDataset
 from .segmentation import CheckedSegDataset, CityscapesSegDataset, DigitScenesSegDataset, LoadMask, VOCSegDataset
 
-__all__ = ['CheckedCocoDataset', 'CheckedSegDataset', 'CheckedVOCDataset', 'CityscapesSegDataset', 'DigitScenesDataset',
-           'DigitScenesSegDataset', 'ImageError', 'LoadMask', 'SkipsUnreadable', 'VOCSegDataset', 'report_images',
+__all__ = ['BGRCIFAR10', 'CheckedCocoDataset', 'CheckedSegDataset', 'CheckedVOCDataset', 'CityscapesSegDataset',
+           'DigitScenesDataset', 'DigitScenesSegDataset', 'DigitsDataset', 'ImageError', 'ImageFolderDataset',
+           'ImageNetFolders', 'LoadMask', 'MultiLabelCocoDataset', 'SkipsUnreadable', 'VOCSegDataset', 'report_images',
            'sample_images']

@@ -1,5 +1,4 @@
 """A person's own masks: VOC's layout for segmentation, or folders of images and masks."""
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from dicenet_mm.errors import UserError
 
 from ..inputs import IMAGES
 from .config import replace_data_set, with_classes
-from .layout import SPLIT_WORDS, contents, hold_out, write_text
+from .layout import contents, hold_out, told_split, write_text
 
 IMAGE_FOLDERS = ('jpegimages', 'images', 'image', 'imgs', 'img', 'img_dir')
 MASK_FOLDERS = ('segmentationclassaug', 'segmentationclass', 'masks', 'mask', 'labels', 'annotations', 'ann_dir')
@@ -83,13 +82,13 @@ def _splits(folder: Path) -> tuple[dict[str, Pairs], list[str]]:
         if not images or not masks:
             continue
         lists = _lists(base)
-        within = [(_split_of(entry.name), entry) for entry in sorted(images.iterdir()) if entry.is_dir()]
+        within = [(told_split(entry.name), entry) for entry in sorted(images.iterdir()) if entry.is_dir()]
         if lists:  # VOC's lists
             parts = {split: _pairs(images, masks, path.read_text().split('\n'), path) for split, path in lists.items()}
         elif any(split for split, _ in within):  # images/train, masks/train
             parts = {split: _pairs(entry, _twin(masks, entry)) for split, entry in within if split}
-        elif _split_of(base.name) and base != folder:  # train/images, train/masks
-            parts[_split_of(base.name)] = _pairs(images, masks)
+        elif told_split(base.name) and base != folder:  # train/images, train/masks
+            parts[told_split(base.name)] = _pairs(images, masks)
             continue
         else:
             parts = dict(train=_pairs(images, masks))
@@ -135,11 +134,6 @@ def _twin(masks: Path, images: Path) -> Path:
     if not twin.is_dir():
         raise UserError(f'{images} has images, but there is no folder {twin} with their masks')
     return twin
-
-
-def _split_of(name: str) -> str | None:
-    words = set(re.split('[^a-z]+', name.lower()))
-    return next((split for split, known in SPLIT_WORDS.items() if words & known), None)
 
 
 def _lists(base: Path) -> dict[str, Path]:
