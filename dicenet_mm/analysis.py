@@ -3,6 +3,7 @@
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.utils import to_2tuple
 from torch.utils.flop_counter import FlopCounterMode
 
 from dicenet_mm.errors import UserError
@@ -15,6 +16,8 @@ def image_shape(cfg: Config) -> tuple[int, int]:
         UserError: If it does not resize to a fixed size.
     """
     for step in cfg.test_dataloader.dataset.pipeline:
+        if step['type'].endswith('CenterCrop'):
+            return to_2tuple(step['crop_size'])[::-1]  # given as width, height
         if step['type'].endswith('Resize') and not step.get('keep_ratio', True):
             width, height = step['scale']
             return height, width

@@ -81,15 +81,6 @@ def test_imagenet_layout(width):
         assert torch.equal(value, expected[key]), key
 
 
-def test_loading_an_encoder_without_stage_3_says_so(shared, monkeypatch):
-    from dicenet_mm.models.backbones import dicenet
-    said = []
-    monkeypatch.setattr(dicenet, 'print_log', lambda message, **_: said.append(message))
-    state = torch.load(shared / 'weights/edgenets/dicenet_s_0.5_pascal_256x256.pth', map_location='cpu')
-    DiCENet(0.5).load_state_dict(encoder(convert_dicenet(state)[0]), strict=False)
-    assert said == ['DiCENet: the checkpoint has no stage3, which keeps its random initialisation.']
-
-
 def test_refuses_other_files(shared):
     state = torch.load(shared / 'weights/edgenets/espnetv2_s_0.5_pascal_256x256.pth', map_location='cpu')
     with pytest.raises(UserError, match='not a DiCENet checkpoint'):

@@ -143,14 +143,22 @@ class CheckedCocoDataset(ChecksBoxes, SkipsUnreadable, CocoDataset):
         if not coco.dataset['images']:
             raise UserError(f'{path} lists no images')
         self.category_names = {category['id']: category['name'] for category in coco.dataset['categories']}
+        self.check_categories(list(self.category_names.values()), path)
+        return coco
+
+    def check_categories(self, names: Sequence[str], path: str) -> None:
+        """See whether the categories of a file, in its order, are numbered as the classes are.
+
+        Raises:
+            UserError: If they would be mistaken for other classes.
+        """
         classes = self.metainfo['classes']
-        shared = [name for name in self.category_names.values() if name in classes]
+        shared = [name for name in names if name in classes]
         # mmdet numbers the labels by the file's order, whatever the order of the classes.
         if shared != list(islice(classes, len(shared))):
             raise UserError(f'the categories of {path} ({head(shared)}) are not in the order of the '
                             f"configuration's classes ({head(classes)}), which mixes up the labels. "
                             'Use --data, which puts them in order')
-        return coco
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """See mmdet."""

@@ -6,19 +6,24 @@ import mmengine
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
+from .classification import best_labels
+
 
 def to_plain(sample: dict, classes: Sequence[str], score_thr: float = 0.) -> dict:
     """What a model found in one image, as numbers and text.
 
     Args:
-        sample: A data sample as a dict, with ``pred_instances``.
+        sample: A data sample as a dict, with ``pred_instances`` or ``pred_score``.
         classes: Class names.
-        score_thr: Detections below it are left out.
+        score_thr: Detections or labels below it are left out.
 
     Returns:
         ``{'detections': [{'label': name, 'score': 0 to 1, 'bbox': [x1, y1, x2, y2] in px of the original image}]}``,
-        best first.
+        best first. For classification, ``{'labels': [{'label': name, 'score': 0 to 1}]}``, 20 at most.
     """
+    if 'pred_score' in sample:
+        return dict(labels=[dict(label=classes[label], score=round(score, 4))
+                            for label, score in best_labels(sample['pred_score'], score_thr)])
     found = sample['pred_instances']
     rows = zip(found['labels'].tolist(), found['scores'].tolist(), found['bboxes'].tolist())
     detections = [dict(label=classes[label], score=round(score, 4), bbox=[round(side, 2) for side in bbox])
@@ -45,7 +50,8 @@ class PredictionDump(BaseMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             height, width = sample['ori_shape']
-            self.results.append(dict(image=sample['img_path'], width=width, height=height,
+            # images of a data set of arrays have a number instead of a path
+            self.results.append(dict(image=sample.get('img_path', sample.get('sample_idx')), width=width, height=height,
                                      **to_plain(sample, self.dataset_meta['classes'])))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, int]:

@@ -28,6 +28,16 @@ class ConvNormAct(Conv2dNormActivation):
         return norm_act(norm, act, conv(x))
 
 
+class NormAct(nn.Sequential):
+    """Normalisation and an activation, in one operator where there is one."""
+
+    def __init__(self, channels: int, norm_layer: LayerFactory = nn.BatchNorm2d, act_layer: LayerFactory = nn.PReLU):
+        super().__init__(norm_layer(channels), act_layer(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return norm_act(*self, x)
+
+
 def conv_3x3(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """``conv(x)`` of a bias-free 3x3 convolution padded to the same size, faster where each channel has one kernel."""
     if (type(conv) is nn.Conv2d and conv.groups == conv.in_channels == conv.out_channels and conv.bias is None

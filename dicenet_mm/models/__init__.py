@@ -1,2 +1,2 @@
 """Registered models."""
-from . import backbones, detectors  # noqa: F401
+from . import backbones, classifiers, detectors, necks  # noqa: F401

@@ -1,4 +1,5 @@
 """Pictures of predictions."""
 from .detection import DetectionVisualizer
+from .labels import LabelVisualizer
 
-__all__ = ['DetectionVisualizer']
+__all__ = ['DetectionVisualizer', 'LabelVisualizer']

@@ -5,17 +5,15 @@ Mehta, Hajishirzi, Rastegari: "DiCENet: Dimension-wise Convolutions for Efficien
 import logging
 from collections.abc import Sequence
 
-from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.logging import print_log
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from dicenet_mm.layers import DiCEBlock, DimConv, StridedDiCEBlock, conv_norm_act
 from dicenet_mm.ops import resize_axis
+
+from .levels import LevelBackbone, layer_factories
 
 #: Channels of the stem and of stages 1, 2 and 3, by the paper's width multiplier s. The max pool keeps the stem's.
 WIDTHS = {
@@ -36,7 +34,7 @@ LEVELS = ('stem', 'pool', 'stage1', 'stage2', 'stage3')
 
 
 @MODELS.register_module()
-class DiCENet(BaseModule):
+class DiCENet(LevelBackbone):
     """DiCENet as a feature extractor: ShuffleNetV2's layout with DiCE units.
 
     ===== ======== ====== ===========================
@@ -88,33 +86,10 @@ class DiCENet(BaseModule):
                  init_cfg: dict | None = None):
         if widen_factor not in WIDTHS:
             raise ValueError(f'widen_factor must be one of {", ".join(map(str, WIDTHS))}, got {widen_factor}')
-        out_indices = tuple(out_indices)
-        if not out_indices or out_indices != tuple(sorted(set(out_indices) & set(range(len(LEVELS))))):
-            raise ValueError('out_indices must be levels from 0 (stem) to 4 (stage3), ascending, '
-                             f'got {out_indices}')
-        if not -1 <= frozen_stages <= len(DEPTHS):
-            raise ValueError(f'frozen_stages must be from -1 (none) to {len(DEPTHS)}, got {frozen_stages}')
-        super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu'))
-        self.out_indices = out_indices
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
-        self.with_cp = with_cp
-        self.levels = LEVELS[:out_indices[-1] + 1]
         stem_channels, *stage_channels = WIDTHS[widen_factor]
-        #: Channels of each output, in the order of ``out_indices``.
-        self.out_channels = tuple((stem_channels, stem_channels, *stage_channels)[i] for i in out_indices)
-
-        norm_cfg = norm_cfg or dict(type='BN')
-        act_cfg = act_cfg or dict(type='PReLU')
-
-        def norm_layer(channels: int) -> nn.Module:
-            return build_norm_layer(norm_cfg, channels)[1]
-
-        def act_layer(channels: int) -> nn.Module:
-            per_channel = dict(num_parameters=channels) if act_cfg['type'] == 'PReLU' else {}
-            return build_activation_layer({**per_channel, **act_cfg})
-
-        layers = dict(norm_layer=norm_layer, act_layer=act_layer)
+        super().__init__(LEVELS, (stem_channels, stem_channels, *stage_channels), out_indices, frozen_stages, norm_eval,
+                         with_cp, init_cfg)
+        layers = layer_factories(norm_cfg, act_cfg)
         self.stem = conv_norm_act(in_channels, stem_channels, 3, stride=2, **layers)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         sizes = to_2tuple(input_size)
@@ -136,26 +111,14 @@ class DiCENet(BaseModule):
         outs = []
         for index, name in enumerate(self.levels):
             level = getattr(self, name)
-            if self.with_cp and self.training and name.startswith('stage'):
+            if name.startswith('stage'):
                 for block in level:
-                    x = checkpoint(block, x, use_reentrant=False)
+                    x = self.run_block(block, x)
             else:
                 x = level(x)
             if index in self.out_indices:
                 outs.append(x)
         return tuple(outs)
-
-    def train(self, mode: bool = True) -> 'DiCENet':
-        super().train(mode)
-        frozen = [self.stem] if self.frozen_stages >= 0 else []
-        frozen += [getattr(self, name) for name in self.levels[2:2 + max(self.frozen_stages, 0)]]
-        for level in frozen:
-            level.eval().requires_grad_(False)
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         resampled = []
@@ -171,16 +134,7 @@ class DiCENet(BaseModule):
             print_log(f'DiCENet: the checkpoint was built for another input_size; {len(resampled)} sets of height and '
                       f'width kernels were resampled ({", ".join(dict.fromkeys(resampled))}).',
                       logger='current', level=logging.WARNING)
-        self._report_absent_levels(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    def _report_absent_levels(self, state_dict, prefix) -> None:
-        """Says which levels a checkpoint of a smaller encoder leaves as they are."""
-        names = [name for name in self.levels if name != 'pool']
-        absent = [name for name in names if not any(key.startswith(f'{prefix}{name}.') for key in state_dict)]
-        if absent and absent != names:
-            print_log(f'DiCENet: the checkpoint has no {", ".join(absent)}, which keeps its random initialisation.',
-                      logger='current', level=logging.WARNING)
 
 
 def halved(sizes: tuple[int, int]) -> tuple[int, int]:

@@ -5,11 +5,12 @@ import torch
 from mmdet.models import SingleStageDetector
 from mmengine.registry import MODELS
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..norm_eval import NormEval
 
 
 @MODELS.register_module()
-class SSD(SingleStageDetector):
+class SSD(NormEval, SingleStageDetector):
     """mmdet's single-stage detector with a neck and head that take their channels from the backbone.
 
     So one value, ``backbone.widen_factor``, sets the width of the whole detector.
@@ -29,14 +30,6 @@ class SSD(SingleStageDetector):
         self.norm_eval = norm_eval
         super().__init__(backbone, dict(neck, in_channels=in_channels, out_channels=out_channels),
                          dict(bbox_head, in_channels=out_channels), **kwargs)
-
-    def train(self, mode: bool = True) -> 'SSD':
-        super().train(mode)
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: Sequence) -> dict:
         """See mmdet's ``SingleStageDetector``.

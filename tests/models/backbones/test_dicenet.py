@@ -1,23 +1,14 @@
-"""The backbone: complexity against the authors' figures, and the contract of an OpenMMLab backbone."""
+"""DiCENet: complexity against the authors' figures, shapes, initialisation, kernels of another size."""
 import json
 
 import pytest
 import torch
-from mmengine.registry import MODELS
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from dicenet_mm.models.backbones import dicenet
 from dicenet_mm.models.backbones.dicenet import WIDTHS, DiCENet
+from tests.complexity import complexity
 
 LAST = {0.1: 512, 0.2: 1024, 2.4: 1280}  # 1024 elsewhere: the classifier's hidden width
-
-
-def complexity(model, size):
-    """(multiply-adds, parameters), in millions."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.empty(1, 3, size, size, device='meta'))
-    return counter.get_total_flops() / 2e6, sum(p.numel() for p in model.parameters()) / 1e6
 
 
 @pytest.mark.parametrize('width', WIDTHS)
@@ -55,68 +46,6 @@ def test_every_width_gives_its_maps(width, size):
         assert out.shape == (2, channels, *side)
     sum(out.sum() for out in outs).backward()
     assert all(p.grad is not None for p in model.parameters())
-
-
-@pytest.mark.parametrize('arguments,message', [
-    (dict(widen_factor=1.1), r'widen_factor must be one of 0\.1, 0\.2, .* 2\.4, got 1\.1'),
-    (dict(out_indices=(3, 2)), 'out_indices'),
-    (dict(out_indices=(5,)), 'out_indices'),
-    (dict(out_indices=()), 'out_indices'),
-    (dict(frozen_stages=4), 'frozen_stages'),
-])
-def test_refuses(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        DiCENet(**arguments)
-
-
-def test_is_built_from_the_root_registry():
-    assert type(MODELS.build(dict(type='DiCENet', widen_factor=0.1))) is DiCENet
-
-
-def test_levels_that_nobody_asks_for_are_not_built():
-    names = {name.split('.')[0] for name, _ in DiCENet(0.1, out_indices=(0, 1, 2, 3)).named_parameters()}
-    assert names == {'stem', 'stage1', 'stage2'}
-
-
-def test_train_and_eval_return_self():
-    model = DiCENet(0.1)
-    assert model.train() is model and model.eval() is model
-
-
-@pytest.mark.parametrize('frozen', range(-1, 4))
-def test_frozen_stages(frozen):
-    model = DiCENet(0.1, frozen_stages=frozen)
-    names = ('stem', 'stage1', 'stage2', 'stage3')
-    for _ in range(2):  # from the start, and after train()
-        for index, name in enumerate(names):
-            stage = getattr(model, name)
-            assert all(p.requires_grad == (index > frozen) for p in stage.parameters())
-            assert all(m.training == (index > frozen) for m in stage.modules())
-        model.train()
-
-
-def test_norm_eval():
-    model = DiCENet(0.1, norm_eval=True).train()
-    assert model.training
-    assert not any(m.training for m in model.modules() if isinstance(m, nn.BatchNorm2d))
-
-
-def test_recomputation_gives_the_same_gradients():
-    x = torch.rand(2, 3, 64, 64)
-    grads = []
-    for with_cp in (False, True):
-        torch.manual_seed(1)
-        model = DiCENet(0.1, with_cp=with_cp)
-        sum(out.square().sum() for out in model(x)).backward()
-        grads.append([p.grad for p in model.parameters()])
-    torch.testing.assert_close(*grads)
-
-
-def test_other_layers_and_channels():
-    model = DiCENet(0.1, in_channels=1, norm_cfg=dict(type='GN', num_groups=1), act_cfg=dict(type='ReLU'))
-    kinds = {type(m) for m in model.modules()}
-    assert nn.GroupNorm in kinds and nn.ReLU in kinds and not {nn.BatchNorm2d, nn.PReLU} & kinds
-    assert len(model(torch.rand(1, 1, 64, 64))) == 3
 
 
 def test_initialisation():

@@ -1,0 +1,43 @@
+"""Random crops by the size of the model."""
+from collections.abc import Iterator
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+from mmpretrain.datasets import RandomResizedCrop
+
+from dicenet_mm.analysis import complexity, image_shape
+
+
+@HOOKS.register_module()
+class CropScaleHook(Hook):
+    """Sets the least share of an image that ``RandomResizedCrop`` takes in training (Section 5.1).
+
+    Small models underfit, so they are given the larger crops. A hook does it since the width of a model can be set on
+    the command line.
+
+    Args:
+        small: For models of fewer multiply-adds than ``limit``.
+        large: For the others.
+        limit: Multiply-adds of one image in the size of the test pipeline.
+    """
+
+    def __init__(self, small: float = 0.2, large: float = 0.08, limit: float = 80e6):
+        self.small, self.large, self.limit = small, large, limit
+
+    def before_train(self, runner) -> None:
+        macs = complexity(runner.cfg, image_shape(runner.cfg))['total']['macs']
+        least = self.small if macs < self.limit else self.large
+        for transform in _transforms(runner.train_dataloader.dataset):
+            if isinstance(transform, RandomResizedCrop):
+                transform.crop_ratio_range = (least, 1.)
+        print_log(f'random crops cover at least {least:.0%} of an image: the model has {macs / 1e6:.1f} M multiply-adds',
+                  'current')
+
+
+def _transforms(dataset) -> Iterator:
+    """The transforms of a data set, inside any wrappers."""
+    for part in getattr(dataset, 'datasets', [getattr(dataset, 'dataset', None)]):
+        if part is not None:
+            yield from _transforms(part)
+    yield from getattr(getattr(dataset, 'pipeline', None), 'transforms', ())

@@ -1,0 +1,4 @@
+"""Classifiers."""
+from .image import Classifier
+
+__all__ = ['Classifier']

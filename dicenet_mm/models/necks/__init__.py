@@ -1,0 +1,4 @@
+"""Necks."""
+from .classification import DiCENetNeck, PooledNeck
+
+__all__ = ['DiCENetNeck', 'PooledNeck']
