@@ -30,13 +30,14 @@ class AblationNet(BaseModule):
         init_cfg: Initialisation. By default convolutions start from Kaiming normal, fan-out.
 
     Raises:
-        ValueError: If ``width`` is not a positive multiple of 4.
+        ValueError: If ``width`` is odd or less than 16.
     """
 
     def __init__(self, make_block: Callable[..., nn.Module], width: int, input_size: int | tuple[int, int],
                  init_cfg: dict | None):
-        if width < 4 or width % 4:
-            raise ValueError(f'width must be a multiple of 4 (its quarter is the width of a bottleneck), got {width}')
+        if width < 16 or width % 2:
+            raise ValueError('width must be even, to be halved by shuffle blocks, and at least 16, for a quarter of it is '
+                             f'the width of a bottleneck; got {width}')
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu'))
         self.stem = conv_norm_act(3, STEM_CHANNELS, 3, stride=2)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
@@ -66,7 +67,7 @@ class AblationMobileNet(AblationNet):
 
     Args:
         unit: One of :data:`dicenet_mm.layers.UNITS`.
-        width: Channels of the first stage, a multiple of 4.
+        width: Channels of the first stage, even, at least 16.
         input_size: Image size that the units are built for, px.
         init_cfg: Initialisation.
     """
@@ -81,7 +82,7 @@ class AblationResNet(AblationNet):
 
     Args:
         unit: One of :data:`dicenet_mm.layers.UNITS`.
-        width: Channels of the first stage, a multiple of 4.
+        width: Channels of the first stage, even, at least 16.
         first: One of :data:`dicenet_mm.layers.FIRST_LAYERS`, the layer before the unit.
         expansion: The unit's width in quarters of the block's channels: Table III has 1 and 4.
         input_size: Image size that the units are built for, px.
@@ -100,7 +101,7 @@ class AblationShuffleNetV2(AblationNet):
 
     Args:
         unit: One of :data:`dicenet_mm.layers.UNITS`.
-        width: Channels of the first stage, a multiple of 4.
+        width: Channels of the first stage, even, at least 16.
         first: One of :data:`dicenet_mm.layers.FIRST_LAYERS`, the layer before the unit.
         expansion: The unit's width in halves of the block's channels: Table III has 1 and 4.
         input_size: Image size that the units are built for, px.
