@@ -22,15 +22,20 @@ from dicenet_mm.errors import UserError
 from .user_data.config import data_sets, with_classes
 
 LARGE = 64 * 2**20  # bytes of an annotation file that takes a while to read
+MAX_LISTED = 100  # classes
 
 
 @dataclass
 class Split:
-    """What a data loader gets: its annotation files, class names, number of images, and boxes of each label."""
+    """What a data loader gets: its annotation files, class names, number of images, and boxes of each label.
+
+    In classification, where ``counted`` is ``'labels'``, images of each label take the place of boxes.
+    """
     files: list[str] = field(default_factory=list)
     classes: Sequence[str] = ()
     images: int = 0
     boxes: Counter = field(default_factory=Counter)
+    counted: str = 'boxes'
 
 
 def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: bool = False) -> dict[str, Split]:
@@ -63,13 +68,13 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
                 continue
             _read(dataset, f'{name}_dataloader')
             _check_images(dataset)
-            _check_classes(dataset, cfg.model)
+            _check_classes(dataset, cfg.model, exact=cfg.get('default_scope') == 'mmpretrain')
             split.files.append(dataset.ann_file or dataset.data_root)
             split.classes = dataset.metainfo.get('classes') or ()
             split.images += len(dataset)
             batched += len(dataset) * times
-            split.boxes.update(instance['bbox_label'] for info in dataset.data_list
-                               for instance in info.get('instances', ()))
+            split.boxes.update(label for info in dataset.data_list for label in _labels(info))
+            split.counted = 'labels' if 'gt_label' in dataset.data_list[0] else 'boxes'
         contents[name] = split
         if name == 'train' and complete:
             _check_batches(cfg, batched)
@@ -89,11 +94,14 @@ def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
     for column in table.columns[1:]:
         column.justify = 'right'
     splits = contents.values()
+    first = next(iter(splits))
     table.add_row('images', *(str(split.images) for split in splits), end_section=True)
-    for label, name in enumerate(next(iter(splits)).classes):
+    for label, name in enumerate(first.classes[:MAX_LISTED]):
         table.add_row(name, *(str(split.boxes[label]) for split in splits))
+    if len(first.classes) > MAX_LISTED:
+        table.add_row(f'{len(first.classes) - MAX_LISTED} more classes')
     table.add_section()
-    table.add_row('boxes', *(str(split.boxes.total()) for split in splits))
+    table.add_row(first.counted, *(str(split.boxes.total()) for split in splits))
     print(*notes, sep='\n')
     Console().print(table)
     for name, split in contents.items():
@@ -153,10 +161,17 @@ def _check_images(dataset: BaseDataset) -> None:
                         f'missing: {head(missing, 2)}; put them there, or take them out of the annotations')
 
 
-def _check_classes(dataset: BaseDataset, model: dict) -> None:
+def _labels(info: dict) -> list[int]:
+    if 'gt_label' in info:  # one, or in multi-label classification several
+        return info['gt_label'] if isinstance(info['gt_label'], list) else [info['gt_label']]
+    return [instance['bbox_label'] for instance in info.get('instances', ())]
+
+
+def _check_classes(dataset: BaseDataset, model: dict, exact: bool) -> None:
+    """A detector may have more classes than its data; the outputs of a classifier are the classes (``exact``)."""
     classes = dataset.metainfo.get('classes') or ()
     for module in with_classes(model):
-        if module['num_classes'] < len(classes):
+        if module['num_classes'] < len(classes) or exact and module['num_classes'] != len(classes):
             raise UserError(f'the data set of {dataset.ann_file or dataset.data_root} has {len(classes)} classes '
                             f'({head(classes)}), but {module.get("type", "the model")} has num_classes='
                             f'{module["num_classes"]}: set it to {len(classes)}, or use --data, which does')

@@ -1,4 +1,5 @@
 """Data sets."""
+from .cifar import BGRCIFAR10
 from .classification import ImageFolderDataset, ImageNetFolders
 from .detection import CheckedCocoDataset, CheckedVOCDataset
 from .digit_scenes import DigitScenesDataset, sample_images
@@ -6,6 +7,6 @@ from .digits import DigitsDataset
 from .images import ImageError, SkipsUnreadable, report_images
 from .multi_label import MultiLabelCocoDataset
 
-__all__ = ['CheckedCocoDataset', 'CheckedVOCDataset', 'DigitScenesDataset', 'DigitsDataset', 'ImageError',
+__all__ = ['BGRCIFAR10', 'CheckedCocoDataset', 'CheckedVOCDataset', 'DigitScenesDataset', 'DigitsDataset', 'ImageError',
            'ImageFolderDataset', 'ImageNetFolders', 'MultiLabelCocoDataset', 'SkipsUnreadable', 'report_images',
            'sample_images']

@@ -8,7 +8,7 @@ from mmpretrain.evaluation import Accuracy, MultiLabelMetric
 from terminaltables import AsciiTable
 from torch import Tensor
 
-MAX_LISTED = 100  # classes up to which each has a metric of its own and a row in the log
+MAX_LISTED = 80  # classes up to which each has a metric of its own and a row in the log: as many as COCO has
 MAX_LABELS = 20  # of an image
 
 
@@ -30,7 +30,7 @@ def _log_table(*rows: Sequence) -> None:
 
 @METRICS.register_module()
 class TopAccuracy(Accuracy):
-    """mmpretrain's top-1 and top-5 accuracy, with the top-1 accuracy of each class where there are at most a hundred.
+    """mmpretrain's top-1 and top-5 accuracy, with the top-1 accuracy of each class where there are at most 80.
 
     With fewer than five classes there is no top-5.
 

@@ -10,9 +10,9 @@ from mmengine.config import Config
 
 from dicenet_mm.errors import UserError
 
-from . import detection
+from . import classification, detection
 
-TASKS = dict(mmdet=detection.use)  # by default_scope
+TASKS = dict(mmdet=detection.use, mmpretrain=classification.use)  # by default_scope
 
 
 def use_data(cfg: Config, folder: str, splits: Sequence[str],

@@ -1,16 +1,12 @@
 """The COCO layout: JSON files with images, annotations and categories, and the images in any folder."""
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from dicenet_mm.datasets.detection import head, read_coco
 from dicenet_mm.errors import UserError
 
-from .layout import Layout, contents, hold_out, write_text
-
-SPLIT_WORDS = dict(train={'train', 'training', 'trainval'}, val={'val', 'valid', 'validation', 'dev', 'eval'},
-                   test={'test', 'testing'})
+from .layout import SPLIT_WORDS, Layout, contents, hold_out, told_split, write_text
 
 
 def find_coco(folder: Path) -> list[Path]:
@@ -73,8 +69,7 @@ def _splits(folder: Path, files: Sequence[Path]) -> dict[str, Path]:
     splits, unknown = {}, []
     for path in files:
         names = [path.stem] if path.parent in (folder, folder / 'annotations') else [path.stem, path.parent.name]
-        split = next((split for name in names for split, words in SPLIT_WORDS.items()
-                      if words & set(re.split('[^a-z]+', name.lower()))), None)
+        split = told_split(*names)
         if split is None:
             unknown.append(path)
         elif split in splits:

@@ -1,5 +1,5 @@
 """A person's own boxes: VOC or COCO layout."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmdet.datasets import CocoDataset, VOCDataset
@@ -18,6 +18,12 @@ from .voc import find_voc, read_voc_layout
 
 def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str] | None = None) -> list[str]:
     """See :func:`dicenet_mm.apis.user_data.use_data`; the configuration is one of mmdet."""
+    return fit(cfg, folder, splits, classes, recognise)
+
+
+def fit(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str] | None,
+        recognise: Callable[..., Layout]) -> list[str]:
+    """:func:`use` with the layouts of any task: ``recognise(folder, work_dir, classes)`` tells and reads them."""
     layout = recognise(folder, Path(cfg.work_dir))
     for split in splits:
         if split not in layout.datasets:
@@ -45,7 +51,8 @@ def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str]
         cfg.evaluators = layout.metrics['test']
         cfg.test_evaluator = cfg.evaluators['mAP']
     saving = cfg.get('default_hooks', {}).get('checkpoint') or {}
-    if saving.get('save_best') and str(saving['save_best']).partition('/')[0] != layout.best.partition('/')[0]:
+    best, _, _ = layout.best.partition('/')
+    if best and saving.get('save_best') and str(saving['save_best']).partition('/')[0] != best:
         saving['save_best'] = layout.best
     return [f'{folder}: {layout.name} layout, {len(layout.classes)} classes', *layout.notes]
 

@@ -1,11 +1,15 @@
 """What a person's folder was recognised as."""
 import os
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 VAL_SHARE = 0.1  # held out where there is nothing but a training set
+# Words in names of files and folders.
+SPLIT_WORDS = dict(train={'train', 'training', 'trainval'}, val={'val', 'valid', 'validation', 'dev', 'eval'},
+                   test={'test', 'testing'})
 
 
 @dataclass
@@ -17,8 +21,9 @@ class Layout:
         classes: Class names, in the order of the labels.
         datasets: For each of ``'train'``, ``'val'`` and ``'test'`` that there is, a configuration of a data set without
             metainfo and pipeline; several for training.
-        metrics: For ``'val'`` and ``'test'``, the configuration of the metric, by the name that ``--eval`` knows.
-        best: The metric that tells the best checkpoint, as the log names it.
+        metrics: For ``'val'`` and ``'test'``, the configuration of the metric, by the name that ``--eval`` knows; empty
+            where the configuration's own metrics do for all data.
+        best: The metric that tells the best checkpoint, as the log names it; empty as above.
         notes: Sentences that say what was chosen and why.
     """
     name: str
@@ -27,6 +32,12 @@ class Layout:
     metrics: dict[str, dict[str, dict]]
     best: str
     notes: list[str]
+
+
+def told_split(*names: str) -> str | None:
+    """The split that is told by a word in the first of some names that tells one, or None."""
+    return next((split for name in names for split, words in SPLIT_WORDS.items()
+                 if words & set(re.split('[^a-z]+', name.lower()))), None)
 
 
 def hold_out(names: Sequence[str]) -> tuple[list[str], list[str]]:

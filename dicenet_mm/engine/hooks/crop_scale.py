@@ -31,8 +31,8 @@ class CropScaleHook(Hook):
         for transform in _transforms(runner.train_dataloader.dataset):
             if isinstance(transform, RandomResizedCrop):
                 transform.crop_ratio_range = (least, 1.)
-        print_log(f'random crops cover at least {least:.0%} of an image: the model has {macs / 1e6:.1f} M multiply-adds',
-                  'current')
+        print_log(f'random crops cover at least {least:.0%} of an image: the model has {macs / 1e6:.1f} M '
+                  'multiply-adds', 'current')
 
 
 def _transforms(dataset) -> Iterator:
