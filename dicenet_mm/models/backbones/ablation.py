@@ -36,7 +36,7 @@ class AblationNet(BaseModule):
     def __init__(self, make_block: Callable[..., nn.Module], width: int, input_size: int | tuple[int, int],
                  init_cfg: dict | None):
         if width < 16 or width % 2:
-            raise ValueError('width must be even, to be halved by shuffle blocks, and at least 16, for a quarter of it is '
+            raise ValueError('width must be even, for shuffle blocks halve it, and at least 16, for a quarter of it is '
                              f'the width of a bottleneck; got {width}')
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu'))
         self.stem = conv_norm_act(3, STEM_CHANNELS, 3, stride=2)
