@@ -124,7 +124,6 @@ def make_network(network: str, unit: str, width: int, image_size: int, classes: 
     """A backbone of the ablations, global pooling and a linear layer: (N, 3, H, W) -> (N, classes)."""
     from mmengine.registry import MODELS
     from torch import nn
-    from torch import nn
 
     class Network(nn.Module):
         def __init__(self):
