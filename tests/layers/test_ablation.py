@@ -76,7 +76,7 @@ def test_the_dice_unit_is_one_of_them():
 @pytest.mark.parametrize('fusion', ['pointwise', 'pointwise+SE', 'SE', 'dimfuse'])
 def test_dimconv_without_height_and_width_is_depth_wise(fusion):
     """Where those kernels are zero, and the fusion takes the depth response alone, both convolutions give the same."""
-    wide, narrow = make_unit(f'dimconv+{fusion}', 8, 8, (6, 6)).eval(), make_unit(f'dwise+{fusion}', 8, 8, (6, 6)).eval()
+    wide, narrow = (make_unit(f'{conv}+{fusion}', 8, 8, (6, 6)).eval() for conv in ('dimconv', 'dwise'))
     if fusion == 'dimfuse':
         conv, fuse, other = wide[0].dim_conv, wide[0].dim_fuse, narrow[1]
         other.spatial.load_state_dict(fuse.spatial.state_dict())
