@@ -1,12 +1,18 @@
-"""Complexity of a configured model, counted as the paper counts."""
+"""Complexity of a model, counted as the paper counts."""
+from collections.abc import Callable
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.utils import to_2tuple
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dicenet_mm.errors import UserError
+from dicenet_mm.layers import DimConv, DimFuse
+
+#: Kinds of layers that multiply and add; 1x1 convolutions are point-wise in any number of groups.
+KINDS = ('standard', 'depth-wise', 'point-wise', 'DimConv', 'DimFuse', 'fully connected')
 
 
 def image_shape(cfg: Config) -> tuple[int, int]:
@@ -34,15 +40,67 @@ def complexity(cfg: Config, shape: tuple[int, int]) -> dict[str, dict[str, int]]
     Returns:
         ``{part: {'macs': count, 'parameters': count}}`` for each direct child of the model and ``'total'``.
     """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    with torch.device('meta'), torch.no_grad():  # shapes alone: nothing is computed
-        model = MODELS.build(cfg.model).eval()
-        with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 3, *shape), None, mode='tensor')
+    model, counter = count_config(cfg, shape)
     flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
     parts = {name: dict(macs=_below(flops, f'{type(model).__name__}.{name}') // 2, parameters=_parameters(child))
              for name, child in model.named_children() if _parameters(child)}
-    return {**parts, 'total': dict(macs=counter.get_total_flops() // 2, parameters=_parameters(model))}
+    return {**parts, 'total': total(model, counter)}
+
+
+def count_config(cfg: Config, shape: tuple[int, int]) -> tuple[nn.Module, FlopCounterMode]:
+    """:func:`count` of a configured model."""
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        return count(lambda: MODELS.build(cfg.model), shape, lambda model, image: model(image, None, mode='tensor'))
+
+
+def count(build: Callable[[], nn.Module], shape: tuple[int, int],
+          forward: Callable[[nn.Module, Tensor], object] = lambda model, image: model(image),
+          ) -> tuple[nn.Module, FlopCounterMode]:
+    """A model and what one image takes in it, where shapes alone are computed.
+
+    Args:
+        build: Makes the model.
+        shape: (height, width) of the image, px.
+        forward: Runs the model on an image (1, 3, height, width).
+    """
+    with torch.device('meta'), torch.no_grad():
+        model = build().eval()
+        with FlopCounterMode(display=False) as counter:
+            forward(model, torch.empty(1, 3, *shape))
+    return model, counter
+
+
+def total(model: nn.Module, counter: FlopCounterMode) -> dict[str, int]:
+    """``{'macs': count, 'parameters': count}`` of a counted model."""
+    return dict(macs=counter.get_total_flops() // 2, parameters=_parameters(model))
+
+
+def macs_by_kind(model: nn.Module, counter: FlopCounterMode) -> dict[str, int]:
+    """Multiply-adds of a counted model by the kind of the convolution (Figure 2).
+
+    Returns:
+        Counts in the order of :data:`KINDS`; whatever a :class:`DimFuse` holds is its own.
+    """
+    flops = counter.get_flop_counts()
+    counts = dict.fromkeys(KINDS, 0)
+    fusions = tuple(f'{name}.' for name, module in model.named_modules() if isinstance(module, DimFuse))
+    for name, module in model.named_modules():
+        kind = 'DimFuse' if name.startswith(fusions) else _kind(module)
+        if kind and not next(module.children(), None):
+            counts[kind] += sum(flops.get(f'{type(model).__name__}.{name}', {}).values()) // 2
+    return counts
+
+
+def _kind(module: nn.Module) -> str | None:
+    if isinstance(module, DimConv):
+        return 'DimConv'
+    if isinstance(module, nn.Linear):
+        return 'fully connected'
+    if not isinstance(module, nn.Conv2d):
+        return None
+    if module.kernel_size == (1, 1):
+        return 'point-wise'
+    return 'depth-wise' if 1 < module.groups == module.in_channels else 'standard'
 
 
 def _below(flops: dict[str, int], part: str) -> int:
@@ -52,5 +110,5 @@ def _below(flops: dict[str, int], part: str) -> int:
     return sum(flops[name] for name in topmost)
 
 
-def _parameters(module: torch.nn.Module) -> int:
+def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())

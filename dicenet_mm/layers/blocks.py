@@ -8,7 +8,39 @@ from .dice import DiCEUnit
 from .units import LayerFactory, conv_norm_act
 
 
-class DiCEBlock(nn.Module):
+class ShuffleBlock(nn.Module):
+    """Stride 1: the first channels pass through, the others take a branch; concatenate, shuffle(2).
+
+    Args:
+        split_sizes: Numbers of channels that pass through, and that the branch takes.
+        branch: Keeps the size of the map.
+    """
+
+    def __init__(self, split_sizes: tuple[int, int], branch: nn.Module):
+        super().__init__()
+        self.split_sizes = split_sizes
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, passed + channels of the branch, H, W)."""
+        passed, x = x.split(self.split_sizes, dim=1)
+        return _join(passed, self.branch(x))
+
+
+class StridedShuffleBlock(nn.Module):
+    """Stride 2: two branches over all channels, both halving the map; concatenate, shuffle(2)."""
+
+    def __init__(self, left: nn.Module, right: nn.Module):
+        super().__init__()
+        self.left = left
+        self.right = right
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, channels of both branches, ceil(H / 2), ceil(W / 2))."""
+        return _join(self.left(x), self.right(x))
+
+
+class DiCEBlock(ShuffleBlock):
     """Stride 1: half of the channels pass through, the others take a 1x1 convolution and a DiCE unit; shuffle.
 
     Args:
@@ -21,22 +53,15 @@ class DiCEBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_sizes: tuple[int, int],
                  norm_layer: LayerFactory = nn.BatchNorm2d, act_layer: LayerFactory = nn.PReLU):
-        super().__init__()
         layers = dict(norm_layer=norm_layer, act_layer=act_layer)
         passed = in_channels // 2
         channels = out_channels - passed
-        self.split_sizes = (passed, in_channels - passed)
-        self.branch = nn.Sequential(
+        super().__init__((passed, in_channels - passed), nn.Sequential(
             conv_norm_act(in_channels - passed, channels, 1, **layers),
-            DiCEUnit(channels, channels, kernel_sizes, **layers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
-        passed, x = x.split(self.split_sizes, dim=1)
-        return _join(passed, self.branch(x))
+            DiCEUnit(channels, channels, kernel_sizes, **layers)))
 
 
-class StridedDiCEBlock(nn.Module):
+class StridedDiCEBlock(StridedShuffleBlock):
     """Stride 2, "strided DiCE": two branches over all channels, halving the map and doubling the channels; shuffle.
 
     Args:
@@ -48,19 +73,15 @@ class StridedDiCEBlock(nn.Module):
 
     def __init__(self, in_channels: int, kernel_sizes: tuple[int, int],
                  norm_layer: LayerFactory = nn.BatchNorm2d, act_layer: LayerFactory = nn.PReLU):
-        super().__init__()
         layers = dict(norm_layer=norm_layer, act_layer=act_layer)
-        self.left = nn.Sequential(
+        left = nn.Sequential(
             conv_norm_act(in_channels, in_channels, 3, stride=2, groups=in_channels, **layers),
             conv_norm_act(in_channels, in_channels, 1, **layers))
-        self.right = nn.Sequential(
+        right = nn.Sequential(
             nn.AvgPool2d(3, stride=2, padding=1),
             DiCEUnit(in_channels, in_channels, kernel_sizes, **layers),
             conv_norm_act(in_channels, in_channels, 1, **layers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, 2C, ceil(H / 2), ceil(W / 2))."""
-        return _join(self.left(x), self.right(x))
+        super().__init__(left, right)
 
 
 def _join(left: Tensor, right: Tensor) -> Tensor:

@@ -54,17 +54,20 @@ class DimFuse(nn.Module):
     that sees all channels of the pooled map.
 
     Args:
-        channels: D; the input has 3D channels.
+        channels: D; the input has ``responses`` times as many.
         out_channels: D_out.
         norm_layer: Makes a normalisation from a number of channels.
         act_layer: Makes an activation from a number of channels.
+        responses: How many responses there are to each channel. DimConv gives 3; to fuse what has only 1, there is
+            nothing to join locally, and global fusion remains.
     """
 
     def __init__(self, channels: int, out_channels: int, norm_layer: LayerFactory = nn.BatchNorm2d,
-                 act_layer: LayerFactory = nn.PReLU):
+                 act_layer: LayerFactory = nn.PReLU, responses: int = 3):
         super().__init__()
         layers = dict(norm_layer=norm_layer, act_layer=act_layer)
-        self.local = conv_norm_act(3 * channels, channels, 1, groups=channels, **layers)
+        self.local = (nn.Identity() if responses == 1 else
+                      conv_norm_act(responses * channels, channels, 1, groups=channels, **layers))
         self.spatial = conv_norm_act(channels, out_channels, 3, groups=gcd(channels, out_channels), **layers)
         hidden = channels // 4
         self.gate = nn.Sequential(
@@ -75,7 +78,7 @@ class DimFuse(nn.Module):
             nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3D, H, W) -> (N, D_out, H, W)."""
+        """(N, responses * D, H, W) -> (N, D_out, H, W)."""
         return self.fuse_globally(self.local(x))
 
     def fuse_globally(self, x: Tensor) -> Tensor:

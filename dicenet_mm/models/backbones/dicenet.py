@@ -94,10 +94,10 @@ class DiCENet(LevelBackbone):
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         sizes = to_2tuple(input_size)
         for _ in range(2):
-            sizes = _halved(sizes)
+            sizes = halved(sizes)
         width = stem_channels
         for name, channels, depth in zip(self.levels[2:], stage_channels, DEPTHS):
-            sizes = _halved(sizes)
+            sizes = halved(sizes)
             blocks = [StridedDiCEBlock(width, sizes, **layers)]
             width *= 2
             for _ in range(depth - 1):
@@ -137,7 +137,7 @@ class DiCENet(LevelBackbone):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def _halved(sizes: tuple[int, int]) -> tuple[int, int]:
+def halved(sizes: tuple[int, int]) -> tuple[int, int]:
     """The size of a map after a 3x3 layer of stride 2 and padding 1."""
     return (sizes[0] + 1) // 2, (sizes[1] + 1) // 2
 
