@@ -1,6 +1,6 @@
 """Operators of inference, whose weights have normalisation folded in and are packed for the kernels.
 
-A *point-wise convolution* is two tensors: its weights in tiles of 8 output channels (tiles, C_in, 8), and
+A *point-wise convolution* is two tensors: its weights in tiles of 16 output channels (tiles, C_in, 16), and
 (C_out, 2) with the bias and the PReLU's slope less one of each channel.
 
 A *DiCE unit* is seven: the kernels of :func:`dicenet_mm.ops.dim_conv`, ``local`` (D, 12), ``spatial`` (D, 12), and
@@ -20,7 +20,7 @@ from torch import Tensor
 from . import library
 from .functional import dim_conv
 
-ROWS = 8  # of a tile of point-wise weights
+ROWS = 16  # of a tile of point-wise weights
 #: Device types whose DiCE unit is one operator. All others of this module are for the CPU.
 UNIT_DEVICES = frozenset(d for d in ('cpu', 'cuda') if library.has_kernel('dice_unit', d))
 

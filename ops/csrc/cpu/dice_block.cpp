@@ -29,7 +29,7 @@ void for_each_image(int64_t images, const F& work) {
 int sharing_threads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
 
 struct PointWise {
-  // weight (tiles, planes, 8), affine (channels, 2)
+  // weight (tiles, planes, kRows), affine (channels, 2)
   explicit PointWise(at::TensorList p)
       : weight(p[0].const_data_ptr<float>()),
         affine(p[1].const_data_ptr<float>()),

@@ -137,22 +137,27 @@ void pack_panel(const float* in, int64_t area, int planes, int columns, float* p
     }
 }
 
+// Weights are read once for each panel, far apart in time: they come from memory or the last level of cache,
+// whose latency this many elements of a tile cover.
+constexpr int kAhead = 512;
+
 // `rows` output channels at `vectors` vectors of voxels, summed in registers.
 template <int rows, int vectors>
 INLINE void point_wise_block(const float* panel, int planes, const float* weight, const float* affine,
                              int used, int channel, int64_t column, int columns, const Target& target) {
   V sum[rows][vectors] = {};
   for (int k = 0; k < planes; ++k, weight += kRows, panel += kColumns) {
+    __builtin_prefetch(weight + kAhead);
     V x[vectors];
     for (int j = 0; j < vectors; ++j) x[j] = simd::load(panel + j * simd::lanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
       const V w = simd::splat(weight[r]);
 #pragma GCC unroll 3
       for (int j = 0; j < vectors; ++j) sum[r][j] += w * x[j];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     if (r >= used) return;
     float* out = target.plane(channel + r) + column;
@@ -164,24 +169,51 @@ INLINE void point_wise_block(const float* panel, int planes, const float* weight
   }
 }
 
-// A single voxel: lanes are the output channels of a tile.
-INLINE void point_wise_voxel(const float* x, int planes, const float* weight, const float* affine, int used,
-                             int channel, int64_t column, const Target& target) {
-  constexpr int lanes = simd::lanes < kRows ? simd::lanes : kRows;
-  for (int r = 0; r < used; r += lanes) {
-    const simd::M m = simd::mask(first_lanes(lanes));
-    V sum[4] = {};  // as many chains of additions, to hide their latency
-    int k = 0;
-    for (; k + 4 <= planes; k += 4)
+// All rows of a tile at `vectors` vectors, `rows` of them at a time.
+template <int rows, int vectors>
+INLINE void point_wise_rows(const float* panel, int planes, const float* weight, const float* affine,
+                            int used, int channel, int64_t column, int columns, const Target& target) {
+  int r = 0;
+  for (; used - r > rows / 2; r += rows)
+    point_wise_block<rows, vectors>(panel, planes, weight + r, affine, used - r, channel + r, column, columns,
+                                    target);
+  if (used > r)
+    point_wise_block<rows / 2, vectors>(panel, planes, weight + r, affine, used - r, channel + r, column,
+                                        columns, target);
+}
+
+// Too few voxels for a vector: lanes are the output channels of a tile. `count` voxels are computed, the first
+// `columns` of which count.
+template <int count>
+INLINE void point_wise_voxels(const float* panel, int planes, const float* weight, const float* affine,
+                              int used, int channel, int64_t column, int columns, const Target& target) {
+  constexpr int vectors = kRows / simd::lanes, chains = count * vectors < 4 ? 4 / (count * vectors) : 1;
+  V sum[chains][count][vectors] = {};  // at least four chains of additions, to hide their latency
+  auto add = [&](int k, V(*sum)[vectors]) __attribute__((always_inline)) {
+    const float* w = weight + static_cast<int64_t>(k) * kRows;
+    __builtin_prefetch(w + kAhead);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i)
-        sum[i] += simd::load(m, weight + (k + i) * kRows + r) * simd::splat(x[(k + i) * kColumns]);
-    for (; k < planes; ++k) sum[0] += simd::load(m, weight + k * kRows + r) * simd::splat(x[k * kColumns]);
-    alignas(64) float out[simd::lanes];
-    simd::store(out, (sum[0] + sum[1]) + (sum[2] + sum[3]));
-    for (int i = 0; i < lanes && r + i < used; ++i) {
-      const float u = out[i] + affine[2 * (channel + r + i)];
-      target.plane(channel + r + i)[column] = u + affine[2 * (channel + r + i) + 1] * (u < 0 ? u : 0.f);
+    for (int v = 0; v < vectors; ++v) {
+      const V lanes = simd::load(w + v * simd::lanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < count; ++i) sum[i][v] += lanes * simd::splat(panel[k * kColumns + i]);
+    }
+  };
+  int k = 0;
+  for (; k + chains <= planes; k += chains)
+#pragma GCC unroll 4
+    for (int c = 0; c < chains; ++c) add(k + c, sum[c]);
+  for (; k < planes; ++k) add(k, sum[0]);
+  for (int i = 0; i < columns; ++i) {
+    alignas(64) float out[kRows];
+    for (int v = 0; v < vectors; ++v) {
+      V all = sum[0][i][v];
+      for (int c = 1; c < chains; ++c) all += sum[c][i][v];
+      simd::store(out + v * simd::lanes, all);
+    }
+    for (int r = 0; r < used; ++r) {
+      const float u = out[r] + affine[2 * (channel + r)];
+      target.plane(channel + r)[column + i] = u + affine[2 * (channel + r) + 1] * (u < 0 ? u : 0.f);
     }
   }
 }
@@ -189,26 +221,27 @@ INLINE void point_wise_voxel(const float* x, int planes, const float* weight, co
 void point_wise_panel(const float* panel, int planes, const float* weight, const float* affine, int channels,
                       int begin, int end, int64_t column, int columns, const Target& target) {
   // As many sums as fit the registers beside a column of the panel and a weight.
-  constexpr int rows = simd::lanes == 16 ? 8 : 4, vectors = 3, step = vectors * simd::lanes;
+  constexpr int rows = simd::lanes == 16 ? 8 : 4, most = simd::lanes / 2;
+  static_assert(kRows % simd::lanes == 0 && kRows % rows == 0, "tiles are whole vectors, and whole blocks");
+  const int few = columns % simd::lanes <= most ? columns % simd::lanes : 0, many = columns - few;
   for (int tile = begin; tile < end; ++tile) {
-    const int left = channels - tile * kRows;
-    const bool odd = columns % simd::lanes == 1;
-    if (odd)
-      point_wise_voxel(panel + columns - 1, planes, weight + static_cast<int64_t>(tile) * planes * kRows,
-                       affine, left < kRows ? left : kRows, tile * kRows, column + columns - 1, target);
-    for (int r = 0; r < kRows; r += rows) {
-      const int channel = tile * kRows + r, used = channels - channel;
-      if (used <= 0) break;
-      const float* w = weight + static_cast<int64_t>(tile) * planes * kRows + r;
-      const int many = columns - odd;
-      int j = 0;
-      for (; many - j > 2 * simd::lanes; j += step)
-        point_wise_block<rows, 3>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
-      if (many - j > simd::lanes)
-        point_wise_block<rows, 2>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
-      else if (many > j)
-        point_wise_block<rows, 1>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
-    }
+    const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;
+    const float* w = weight + static_cast<int64_t>(tile) * planes * kRows;
+    int j = 0;
+    for (; many - j > 2 * simd::lanes; j += 3 * simd::lanes)
+      point_wise_rows<rows, 3>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
+    if (many - j > simd::lanes)
+      point_wise_rows<rows, 2>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
+    else if (many > j)
+      point_wise_rows<2 * rows, 1>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
+    if (few > 4)
+      point_wise_voxels<most>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+    else if (few > 2)
+      point_wise_voxels<4>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+    else if (few == 2)
+      point_wise_voxels<2>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+    else if (few == 1)
+      point_wise_voxels<1>(panel + many, planes, w, affine, used, channel, column + many, few, target);
   }
 }
 

@@ -73,7 +73,7 @@ struct Target {
   }
 };
 
-constexpr int kRows = 8;      // output channels that lie together in the weights of a point-wise convolution
+constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution
 constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
 constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
@@ -94,7 +94,7 @@ struct InferenceKernels {
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
   // Voxels of `in` (planes `area` apart) to a panel (planes, kColumns).
   void (*pack)(const float* in, int64_t area, int planes, int columns, float* panel);
-  // Output channels [8 begin, 8 end) of a point-wise convolution at the voxels [column, column + columns);
+  // Output channels [kRows begin, kRows end) of a point-wise convolution at the voxels [column, column + columns);
   // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
   void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels,
                      int begin, int end, int64_t column, int columns, const Target&);
