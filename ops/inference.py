@@ -139,6 +139,25 @@ def strided_dice_block(x: Tensor, left: Tensor, left_point: Sequence[Tensor], un
     return F.channel_shuffle(torch.cat(both, dim=1), 2)
 
 
+def dice_stage(x: Tensor, strided: Sequence[Tensor], blocks: Sequence[Tensor]) -> Tensor:
+    """A :func:`strided_dice_block`, then :func:`dice_block` after :func:`dice_block`.
+
+    Args:
+        x: (N, C, H, W).
+        strided: The 12 tensors of the strided block, in the order of its arguments.
+        blocks: The 9 tensors of each block, one block after the other.
+
+    Returns:
+        (N, C_out, ceil(H / 2), ceil(W / 2)).
+    """
+    if _compiled(x):
+        return torch.ops.dicenet_mm.dice_stage.default(x, strided, blocks)
+    x = strided_dice_block(x, strided[0], strided[1:3], strided[3:10], strided[10:])
+    for i in range(0, len(blocks), 9):
+        x = dice_block(x, blocks[i:i + 2], blocks[i + 2:i + 9])
+    return x
+
+
 def _compiled(x: Tensor, devices: frozenset[str] = frozenset({'cpu'})) -> bool:
     return (library.LOADED and x.device.type in devices and x.dtype == torch.float32
             and not torch.is_autocast_enabled(x.device.type) and not (torch.is_grad_enabled() and x.requires_grad))

@@ -77,6 +77,13 @@ class FusedStridedDiCEBlock(FusedLayer):
                                             self.pack('right_point'))
 
 
+class FusedDiCEStage(FusedLayer):
+    """A :class:`StridedDiCEBlock` and its :class:`DiCEBlock`, (N, C, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.dice_stage(x, self.pack('strided'), self.pack('blocks'))
+
+
 def fuse_layer(module: nn.Module) -> nn.Module | None:
     """The fused form of one layer, or None if it has none.
 
@@ -131,17 +138,36 @@ def _conv(layers: ConvNormAct) -> nn.Module | None:
 
 
 def _block(block: DiCEBlock) -> nn.Module | None:
-    point, unit = _point(block.branch[0]), _unit(block.branch[1])
-    return FusedDiCEBlock(point=point, unit=unit) if point and unit else None
+    packs = _block_packs(block)
+    return FusedDiCEBlock(**packs) if packs else None
+
+
+def _block_packs(block: DiCEBlock) -> dict[str, list[Tensor]] | None:
+    packs = dict(point=_point(block.branch[0]), unit=_unit(block.branch[1]))
+    return packs if all(packs.values()) else None
 
 
 def _strided_block(block: StridedDiCEBlock) -> nn.Module | None:
-    left, left_point = _folded(block.left[0]), _point(block.left[1])
-    unit, right_point = _unit(block.right[1]), _point(block.right[2])
-    if not (left and left_point and unit and right_point):
+    packs = _strided_packs(block)
+    return FusedStridedDiCEBlock(**packs) if packs else None
+
+
+def _strided_packs(block: StridedDiCEBlock) -> dict[str, list[Tensor]] | None:
+    left = _folded(block.left[0])
+    packs = dict(left=left and [inference.pack_spatial(*left)], left_point=_point(block.left[1]),
+                 unit=_unit(block.right[1]), right_point=_point(block.right[2]))
+    return packs if all(packs.values()) else None
+
+
+def _stage(layers: nn.Sequential) -> nn.Module | None:
+    if [type(layer) for layer in layers] != [StridedDiCEBlock] + [DiCEBlock] * (len(layers) - 1):
         return None
-    return FusedStridedDiCEBlock(left=[inference.pack_spatial(*left)], left_point=left_point, unit=unit,
-                                 right_point=right_point)
+    first, *others = layers
+    strided, *blocks = _strided_packs(first), *map(_block_packs, others)
+    if not (strided and all(blocks)):
+        return None
+    return FusedDiCEStage(strided=[tensor for pack in strided.values() for tensor in pack],
+                          blocks=[tensor for packs in blocks for pack in packs.values() for tensor in pack])
 
 
 def _only_unit(unit: DiCEUnit) -> nn.Module | None:
@@ -150,7 +176,7 @@ def _only_unit(unit: DiCEUnit) -> nn.Module | None:
 
 
 _PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block,
-            StridedDiCEBlock: _strided_block}
+            StridedDiCEBlock: _strided_block, nn.Sequential: _stage}
 
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:

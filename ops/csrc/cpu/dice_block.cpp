@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "plan.h"
 
@@ -28,6 +29,15 @@ void for_each_image(int64_t images, const F& work) {
 
 int sharing_threads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
 
+// Where each channel's plane lies.
+using PlaneTable = std::vector<const float*>;
+
+PlaneTable planes_of(const float* x, int64_t area, int count) {
+  PlaneTable planes(count);
+  for (int i = 0; i < count; ++i) planes[i] = x + i * area;
+  return planes;
+}
+
 struct PointWise {
   // weight (tiles, planes, kRows), affine (channels, 2)
   explicit PointWise(at::TensorList p)
@@ -37,7 +47,7 @@ struct PointWise {
         planes(static_cast<int>(p[0].size(1))),
         channels(static_cast<int>(p[1].size(0))) {}
 
-  void operator()(const float* x, int64_t area, const Target& target) const {
+  void operator()(const float* const* x, int64_t area, const Target& target) const {
     const InferenceKernels& run = inference_kernels();
     const int64_t panels = (area + kColumns - 1) / kColumns;
     const int64_t parts = std::min<int64_t>(sharing_threads(), tiles);
@@ -46,7 +56,7 @@ struct PointWise {
       for (int64_t i = from; i < to; ++i) {
         const int64_t column = i % panels * kColumns, part = i / panels;
         const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column));
-        run.pack(x + column, area, planes, columns, panel);
+        run.pack(x, column, planes, columns, panel);
         run.point_wise(panel, planes, weight, affine, channels, static_cast<int>(tiles * part / parts),
                        static_cast<int>(tiles * (part + 1) / parts), column, columns, target);
       }
@@ -129,7 +139,8 @@ Tensor point_wise(const Tensor& input, at::TensorList weights) {
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
   for_each_image(area ? x.size(0) : 0, [&](int64_t n) {
-    point(in + n * point.planes * area, area, {out + n * point.channels * area, area, 0, 0});
+    point(planes_of(in + n * point.planes * area, area, point.planes).data(), area,
+          {out + n * point.channels * area, area, 0, 0});
   });
   return y;
 }
@@ -216,62 +227,158 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
   return y;
 }
 
-Tensor dice_block(const Tensor& input, at::TensorList point_weights, at::TensorList unit_weights) {
-  const Tensor x = input.contiguous();
-  const PointWise point(point_weights);
-  const Unit unit(unit_weights, x.size(2), x.size(3));
-  const int channels = static_cast<int>(x.size(1)), passed = channels - point.planes,
-            out_channels = passed + point.channels, half = out_channels / 2;
-  const int64_t area = x.size(2) * x.size(3);
-  Tensor y = at::empty({x.size(0), out_channels, x.size(2), x.size(3)}, x.options());
-  const float* in = x.const_data_ptr<float>();
-  float* out = y.mutable_data_ptr<float>();
-  for_each_image(x.size(0), [&](int64_t n) {
-    const float* image = in + n * channels * area;
-    float* target = out + n * out_channels * area;
-    const int64_t size = point.channels * area, margin = unit.margin();
-    float* memory = scratch<float>(size + 2 * margin + unit.work_size(), Purpose::image);
-    float *reduced = memory + margin, *work = reduced + size + margin;
-    const Target left{target, area, 0, half};
-    for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), image + i * area, area * sizeof(float));
-    point(image + passed * area, area, {reduced, area, 0, 0});
-    unit.run(reduced, {memory, work}, work, {target, area, passed, half});
-  });
-  return y;
-}
+// A strided block's packs: left (C, 12), left_point (2), unit (7), right_point (2).
+struct StridedBlock {
+  static constexpr int kPacks = 12;
+  StridedBlock(at::TensorList p, int height, int width)
+      : left(p[0].const_data_ptr<float>()),
+        left_point(p.slice(1, 2)),
+        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2),
+        right_point(p.slice(10, 2)),
+        height(height),
+        width(width) {}
 
-Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorList left_weights,
-                          at::TensorList unit_weights, at::TensorList right_weights) {
-  const Tensor x = input.contiguous();
-  const PointWise left_point(left_weights), right_point(right_weights);
-  const int64_t channels = x.size(1);
-  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3)),
-            out_height = (height + 1) / 2, out_width = (width + 1) / 2;
-  const Unit unit(unit_weights, out_height, out_width);
-  const int64_t in_area = static_cast<int64_t>(height) * width,
-                area = static_cast<int64_t>(out_height) * out_width;
-  const int out_channels = left_point.channels + right_point.channels, half = out_channels / 2;
-  Tensor y = at::empty({x.size(0), out_channels, out_height, out_width}, x.options());
-  const float *in = x.const_data_ptr<float>(), *taps = left.const_data_ptr<float>();
-  float* out = y.mutable_data_ptr<float>();
-  const InferenceKernels& kernels = inference_kernels();
-  for_each_image(x.size(0), [&](int64_t n) {
-    const float* image = in + n * channels * in_area;
-    float* target = out + n * out_channels * area;
-    const int64_t size = channels * area, margin = unit.margin();
-    float* memory = scratch<float>(2 * (size + margin) + unit.work_size(), Purpose::image);
+  int64_t area() const { return static_cast<int64_t>((height + 1) / 2) * ((width + 1) / 2); }
+  int64_t work_size() const { return 2 * (left_point.planes * area() + unit.margin()) + unit.work_size(); }
+
+  // `half` as in Target.
+  void run(const float* image, float* memory, float* out, int half) const {
+    const InferenceKernels& kernels = inference_kernels();
+    const int channels = left_point.planes;
+    const int64_t in_area = static_cast<int64_t>(height) * width, size = channels * area(),
+                  margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
     at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
       float* rows = scratch<float>(4 * (width + 2 * kMaxLanes), Purpose::panel);
       for (int64_t c = from; c < to; ++c)
-        kernels.downsample(image + c * in_area, height, width, taps + c * kSpatial, rows, average + c * area,
-                           convolved + c * area);
+        kernels.downsample(image + c * in_area, height, width, left + c * kSpatial, rows, average + c * area(),
+                           convolved + c * area());
     });
-    left_point(convolved, area, {target, area, 0, half});
-    unit.run(average, {memory, convolved}, work, {convolved, area, 0, 0});
-    right_point(convolved, area, {target, area, left_point.channels, half});
-  });
+    const PlaneTable planes = planes_of(convolved, area(), channels);
+    left_point(planes.data(), area(), {out, area(), 0, half});
+    unit.run(average, {memory, convolved}, work, {convolved, area(), 0, 0});
+    right_point(planes.data(), area(), {out, area(), left_point.channels, half});
+  }
+
+  const float* left;
+  const PointWise left_point;
+  const Unit unit;
+  const PointWise right_point;
+  const int height, width;
+};
+
+// A block's packs: point (2), unit (7).
+struct Block {
+  static constexpr int kPacks = 9;
+  Block(at::TensorList p, int height, int width)
+      : point(p.slice(0, 2)), unit(p.slice(2, 7), height, width), area(static_cast<int64_t>(height) * width) {}
+
+  int64_t size() const { return point.channels * area; }
+  int64_t work_size() const { return size() + 2 * unit.margin() + unit.work_size(); }
+
+  void run(const float* const* planes, float* memory, const Target& target) const {
+    float *reduced = memory + unit.margin(), *work = reduced + size() + unit.margin();
+    point(planes, area, {reduced, area, 0, 0});
+    unit.run(reduced, {memory, work}, work, target);
+  }
+
+  const PointWise point;
+  const Unit unit;
+  const int64_t area;
+};
+
+// Blocks in a row, a strided one first or none. Images go through all of them one by one, and channels that
+// pass a block stay where they were computed.
+class Stage {
+ public:
+  Stage(at::TensorList strided, at::TensorList blocks, int channels, int height, int width)
+      : in_channels_(channels), in_area_(static_cast<int64_t>(height) * width) {
+    if (!strided.empty()) {
+      strided_.emplace(strided, height, width);
+      height = (height + 1) / 2, width = (width + 1) / 2;
+      channels = strided_->left_point.channels + strided_->right_point.channels;
+      work_size_ = strided_->work_size();
+      if (!blocks.empty()) kept_size_ = channels * strided_->area();
+    }
+    blocks_.reserve(blocks.size() / Block::kPacks);
+    for (size_t i = 0; i < blocks.size(); i += Block::kPacks) {
+      if (i > 0) kept_size_ += blocks_.back().size();
+      blocks_.emplace_back(blocks.slice(i, Block::kPacks), height, width);
+      channels += blocks_.back().point.channels - blocks_.back().point.planes;
+      work_size_ = std::max(work_size_, blocks_.back().work_size());
+    }
+    this->channels = channels, this->height = height, this->width = width;
+  }
+
+  void run(const float* image, float* out) const {
+    const int64_t area = static_cast<int64_t>(height) * width;
+    float *memory = scratch<float>(work_size_ + kept_size_, Purpose::image), *kept = memory + work_size_;
+    if (strided_ && blocks_.empty()) return strided_->run(image, memory, out, channels / 2);
+    PlaneTable planes;
+    if (strided_) {
+      strided_->run(image, memory, kept, 0);
+      const int count = strided_->left_point.channels + strided_->right_point.channels;
+      planes = shuffled(planes_of(kept, area, count));
+      kept += count * area;
+    } else {
+      planes = planes_of(image, in_area_, in_channels_);
+    }
+    for (const Block& block : blocks_) {
+      const int passed = static_cast<int>(planes.size()) - block.point.planes, half = channels / 2;
+      if (&block == &blocks_.back()) {
+        const Target left{out, area, 0, half};
+        for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), planes[i], area * sizeof(float));
+        block.run(planes.data() + passed, memory, {out, area, passed, half});
+      } else {
+        block.run(planes.data() + passed, memory, {kept, area, 0, 0});
+        planes.resize(passed);
+        for (int i = 0; i < block.point.channels; ++i, kept += area) planes.push_back(kept);
+        planes = shuffled(planes);
+      }
+    }
+  }
+
+  int channels, height, width;  // of the output
+
+ private:
+  static PlaneTable shuffled(const PlaneTable& planes) {
+    const int count = static_cast<int>(planes.size());
+    const Target order{nullptr, 0, 0, count / 2};
+    PlaneTable out(count);
+    for (int i = 0; i < count; ++i) out[order.place(i)] = planes[i];
+    return out;
+  }
+
+  std::optional<StridedBlock> strided_;
+  std::vector<Block> blocks_;
+  const int in_channels_;
+  const int64_t in_area_;
+  int64_t work_size_ = 0, kept_size_ = 0;
+};
+
+Tensor dice_stage(const Tensor& input, at::TensorList strided, at::TensorList blocks) {
+  const Tensor x = input.contiguous();
+  const Stage stage(strided, blocks, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
+                    static_cast<int>(x.size(3)));
+  Tensor y = at::empty({x.size(0), stage.channels, stage.height, stage.width}, x.options());
+  const int64_t in_image = x.size(1) * x.size(2) * x.size(3), out_image = y.size(1) * y.size(2) * y.size(3);
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  for_each_image(x.size(0), [&](int64_t n) { stage.run(in + n * in_image, out + n * out_image); });
   return y;
+}
+
+Tensor dice_block(const Tensor& x, at::TensorList point, at::TensorList unit) {
+  std::vector<Tensor> packs = point.vec();
+  packs.insert(packs.end(), unit.begin(), unit.end());
+  return dice_stage(x, {}, packs);
+}
+
+Tensor strided_dice_block(const Tensor& x, const Tensor& left, at::TensorList left_point, at::TensorList unit,
+                          at::TensorList right_point) {
+  std::vector<Tensor> packs{left};
+  for (at::TensorList list : {left_point, unit, right_point}) packs.insert(packs.end(), list.begin(), list.end());
+  return dice_stage(x, packs, {});
 }
 
 }  // namespace
@@ -282,6 +389,7 @@ TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
   m.impl("dice_unit", &dice_unit);
+  m.impl("dice_stage", &dice_stage);
   m.impl("dice_block", &dice_block);
   m.impl("strided_dice_block", &strided_dice_block);
 }

@@ -129,12 +129,10 @@ void multiply_rows(const float* matrix, const float* x, int rows, int columns, f
   }
 }
 
-void pack_panel(const float* in, int64_t area, int planes, int columns, float* panel) {
-  for (int k = 0; k < planes; ++k, in += area, panel += kColumns)
-    for (int j = 0; j < columns; j += simd::lanes) {
-      const uint32_t inside = first_lanes(columns - j);
-      simd::store(panel + j, simd::load(simd::mask(inside), in + j));
-    }
+void pack_panel(const float* const* in, int64_t column, int planes, int columns, float* panel) {
+  for (int k = 0; k < planes; ++k, panel += kColumns)
+    for (int j = 0; j < columns; j += simd::lanes)
+      simd::store(panel + j, simd::load(simd::mask(first_lanes(columns - j)), in[k] + column + j));
 }
 
 // Weights are read once for each panel, far apart in time: they come from memory or the last level of cache,

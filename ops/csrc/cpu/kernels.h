@@ -67,10 +67,11 @@ struct Target {
   float* out;
   int64_t area;
   int first, half;
-  float* plane(int i) const {
+  int place(int i) const {
     const int c = first + i;
-    return out + area * (half == 0 ? c : c < half ? 2 * c : 2 * (c - half) + 1);
+    return half == 0 ? c : c < half ? 2 * c : 2 * (c - half) + 1;
   }
+  float* plane(int i) const { return out + area * place(i); }
 };
 
 constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution
@@ -92,8 +93,8 @@ struct InferenceKernels {
   void (*spatial)(const float* x, int height, int width, const float* spatial, float gate, float* y);
   // out (rows) = matrix (rows, columns) . x
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
-  // Voxels of `in` (planes `area` apart) to a panel (planes, kColumns).
-  void (*pack)(const float* in, int64_t area, int planes, int columns, float* panel);
+  // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, kColumns).
+  void (*pack)(const float* const* in, int64_t column, int planes, int columns, float* panel);
   // Output channels [kRows begin, kRows end) of a point-wise convolution at the voxels [column, column + columns);
   // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
   void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels,
