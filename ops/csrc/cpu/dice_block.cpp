@@ -52,13 +52,17 @@ struct PointWise {
     const int64_t panels = (area + kColumns - 1) / kColumns;
     const int64_t parts = std::min<int64_t>(sharing_threads(), tiles);
     at::parallel_for(0, panels * parts, 1, [&](int64_t from, int64_t to) {
-      float* panel = scratch<float>(planes * kColumns, Purpose::panel);
       for (int64_t i = from; i < to; ++i) {
         const int64_t column = i % panels * kColumns, part = i / panels;
-        const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column));
+        const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column)),
+                  begin = static_cast<int>(tiles * part / parts), end = static_cast<int>(tiles * (part + 1) / parts);
+        if (columns == kColumns) {
+          run.point_wise_planes(x, planes, weight, affine, channels, begin, end, column, target);
+          continue;
+        }
+        float* panel = scratch<float>(planes * kColumns, Purpose::panel);
         run.pack(x, column, planes, columns, panel);
-        run.point_wise(panel, planes, weight, affine, channels, static_cast<int>(tiles * part / parts),
-                       static_cast<int>(tiles * (part + 1) / parts), column, columns, target);
+        run.point_wise(panel, planes, weight, affine, channels, begin, end, column, columns, target);
       }
     });
   }
@@ -104,7 +108,7 @@ class Unit {
     kernels.multiply(excite_, hidden, s.depth, hidden_, gate);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
       for (int64_t d = from; d < to; ++d)
-        kernels.spatial(y + d * area, s.height, s.width, spatial_ + d * kSpatial,
+        kernels.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
                         1 / (1 + std::exp(-gate[d])), target.plane(static_cast<int>(d)));
     });
   }
@@ -151,6 +155,7 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
   const int64_t channels = x.size(1), planes = x.size(0) * channels;
   const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
   const int64_t area = static_cast<int64_t>(height) * width, margin = width + 1 + 3 * kMaxLanes;
+  const std::vector<uint32_t> masks = borders(height, width, kernels<float>().lanes);
   Tensor y = at::empty(x.sizes(), x.options());
   const float *in = x.const_data_ptr<float>(), *prm = spatial.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
@@ -163,7 +168,7 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
         std::copy(plane, plane + area, copy);
         plane = copy;
       }
-      run.spatial(plane, height, width, prm + i % channels * kSpatial, 1, out + i * area);
+      run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, 1, out + i * area);
     }
   });
   return y;
@@ -207,8 +212,7 @@ Tensor max_pool(const Tensor& input) {
   float* out = y.mutable_data_ptr<float>();
   const InferenceKernels& run = inference_kernels();
   at::parallel_for(0, x.size(0) * x.size(1), 4, [&](int64_t from, int64_t to) {
-    float* work = scratch<float>(width + 2 * kMaxLanes, Purpose::panel);
-    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, work, out + i * out_area);
+    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, out + i * out_area);
   });
   return y;
 }
@@ -249,9 +253,8 @@ struct StridedBlock {
                   margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
     at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
-      float* rows = scratch<float>(4 * (width + 2 * kMaxLanes), Purpose::panel);
       for (int64_t c = from; c < to; ++c)
-        kernels.downsample(image + c * in_area, height, width, left + c * kSpatial, rows, average + c * area(),
+        kernels.downsample(image + c * in_area, height, width, left + c * kSpatial, average + c * area(),
                            convolved + c * area());
     });
     const PlaneTable planes = planes_of(convolved, area(), channels);

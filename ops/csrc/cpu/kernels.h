@@ -89,8 +89,9 @@ struct InferenceKernels {
   // The same, the height and width branches given as (channels, plane).
   void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width,
                                const float* local, float* y, float* sums);
-  // 3x3 convolution of a plane, PReLU, times the gate.
-  void (*spatial)(const float* x, int height, int width, const float* spatial, float gate, float* y);
+  // 3x3 convolution of a plane, PReLU, times the gate; `borders` as in Tile.
+  void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
+                  float gate, float* y);
   // out (rows) = matrix (rows, columns) . x
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
   // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, kColumns).
@@ -99,15 +100,17 @@ struct InferenceKernels {
   // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
   void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels,
                      int begin, int end, int64_t column, int columns, const Target&);
+  // The same at kColumns voxels of planes that lie anywhere.
+  void (*point_wise_planes)(const float* const* in, int planes, const float* weight, const float* affine,
+                            int channels, int begin, int end, int64_t column, const Target&);
   // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9
   // channels, kColumns).
   void (*pack_windows)(const float* x, int channels, int height, int width, int row, int column, int columns,
                        float* panel);
-  // 3x3 maxima of a plane with stride 2. `work` has width + 2 kMaxLanes elements.
-  void (*max_pool)(const float* x, int height, int width, float* work, float* y);
-  // Of a plane, 3x3 with stride 2: average, and convolution with PReLU. `work` has 4 (width + 2 kMaxLanes)
-  // elements.
-  void (*downsample)(const float* x, int height, int width, const float* spatial, float* work, float* average,
+  // 3x3 maxima of a plane with stride 2.
+  void (*max_pool)(const float* x, int height, int width, float* y);
+  // Of a plane, 3x3 with stride 2: average, and convolution with PReLU.
+  void (*downsample)(const float* x, int height, int width, const float* spatial, float* average,
                      float* convolved);
 };
 
