@@ -83,7 +83,7 @@ def _dim_conv_backward_flops(grad, x, depth_weight, height_weight, width_weight,
 
 
 def _point_wise_fake(x: Tensor, point: list[Tensor]) -> Tensor:
-    return x.new_empty((x.shape[0], point[1].shape[0], *x.shape[2:]))
+    return x.new_empty((x.shape[0], sum(affine.shape[0] for affine in point[1::2]), *x.shape[2:]))
 
 
 def _spatial_conv_fake(x: Tensor, spatial: Tensor) -> Tensor:
@@ -130,8 +130,8 @@ def _dice_stage_fake(x: Tensor, strided: list[Tensor], blocks: list[Tensor]) -> 
 
 
 def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
-    n, c, h, w = x
-    return 2 * n * c * point[1][0] * h * w
+    n, _, h, w = x
+    return 2 * n * h * w * sum(weight[1] * affine[0] for weight, affine in zip(point[::2], point[1::2]))
 
 
 def _spatial_conv_flops(x, spatial, out_shape=None, **kwargs) -> int:

@@ -34,6 +34,14 @@ class FusedPointWise(FusedLayer):
         return inference.point_wise(x, self.pack('point'))
 
 
+class FusedLinear(FusedLayer):
+    """A linear layer, (..., C_in) -> (..., C_out)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = inference.point_wise(x.reshape(-1, x.shape[-1], 1, 1), self.pack('point'))
+        return y.view(*x.shape[:-1], y.shape[1])
+
+
 class FusedSpatialConv(FusedLayer):
     """A depth-wise 3x3 convolution with bias and PReLU, (N, C, H, W) -> (N, C, H, W)."""
 
@@ -99,7 +107,8 @@ def fuse_layer(module: nn.Module) -> nn.Module | None:
 def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None:
     """The fused form of a convolution (with a bias or without) and the activation after it, or None if it has none.
 
-    Fused are 1x1 convolutions, depth-wise 3x3 ones, and 3x3 ones of stride 2, all padded to the same size.
+    Fused are 1x1 convolutions (grouped ones too, if the groups are not tiny), depth-wise 3x3 ones, and 3x3 ones of
+    stride 2, all padded to the same size.
     """
     slope = _slope(act or nn.Identity(), conv.weight)
     if type(conv) is not nn.Conv2d or slope is None or not _is_float_on(conv, {'cpu'}):
@@ -108,13 +117,21 @@ def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None
     return _packed_conv(conv, conv.weight, bias, slope)
 
 
+def fuse_linear(linear: nn.Linear) -> nn.Module | None:
+    """The fused form of a linear layer, or None if it has none."""
+    if type(linear) is not nn.Linear or not _is_float_on(linear, {'cpu'}):
+        return None
+    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
+    return FusedLinear(point=inference.pack_point(linear.weight, bias, torch.ones(linear.out_features)))
+
+
 def _packed_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -> nn.Module | None:
     if conv.dilation != (1, 1) or conv.padding_mode != 'zeros':
         return None
     geometry = (conv.kernel_size, conv.stride, conv.padding)
     dense = conv.groups == 1
-    if dense and geometry == ((1, 1), (1, 1), (0, 0)):
-        return FusedPointWise(point=inference.pack_point(weight, bias, slope))
+    if geometry == ((1, 1), (1, 1), (0, 0)) and (dense or conv.in_channels >= 16 * conv.groups):
+        return FusedPointWise(point=inference.pack_groups(weight, bias, slope, conv.groups))
     if dense and geometry == ((3, 3), (2, 2), (1, 1)):
         return FusedStridedConv(point=inference.pack_point(weight, bias, slope))
     if conv.groups == conv.in_channels == conv.out_channels and geometry == ((3, 3), (1, 1), (1, 1)):

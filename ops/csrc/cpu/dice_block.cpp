@@ -100,7 +100,8 @@ class Unit {
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
-        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
+        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk,
+                     gates_ahead(i, tiles), y, sums);
     });
     for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
     kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
@@ -114,20 +115,31 @@ class Unit {
   }
 
  private:
+  // The part of the gate's matrices that tile `i` fetches: the first half of the tiles takes one, the second
+  // half the other.
+  Ahead gates_ahead(int64_t i, const Tiles& tiles) const {
+    const int64_t bytes = static_cast<int64_t>(hidden_) * plan_.sizes.depth * sizeof(float),
+                  share = bytes / std::max<int64_t>(tiles.count / 2, 1),
+                  steps = (tiles.end(i) - tiles.begin(i)) * (padded(plan_.sizes.area()) / kMaxLanes);
+    const auto at = reinterpret_cast<const char*>(2 * i < tiles.count ? squeeze_ : excite_);
+    return {at + share * (i % std::max<int64_t>((tiles.count + 1) / 2, 1)),
+            static_cast<int>((share / 64 + steps - 1) / steps)};
+  }
+
   void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin,
-                    int end, int chunk, float* y, float* sums) const {
+                    int end, int chunk, const Ahead& ahead, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
     Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile),
                          margin());
     const float* in = plan_.readable(x + begin * area, begin, end, area, extent, pieces.take(planes));
     const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
-    if (s.native()) return kernels.local_fusion(tile, local_, y + begin * area, sums + begin);
+    if (s.native()) return kernels.local_fusion(tile, local_, ahead, y + begin * area, sums + begin);
     float *resized = pieces.take(planes), *work = pieces.take(planes), *height = pieces.take(planes),
           *width = pieces.take(planes);
     plan_.height_branch(begin, end, in, area, resized, work, height, area);
     plan_.width_branch(begin, end, in, area, resized, work, width, area);
-    kernels.local_fusion_resized(tile, height, width, local_, y + begin * area, sums + begin);
+    kernels.local_fusion_resized(tile, height, width, local_, ahead, y + begin * area, sums + begin);
   }
 
   const Plan<float> plan_;
@@ -135,16 +147,29 @@ class Unit {
   const int hidden_;
 };
 
+// Two packs for each group of channels.
 Tensor point_wise(const Tensor& input, at::TensorList weights) {
+  const int64_t images = input.size(0), area = input.size(2) * input.size(3);
+  if (area == 1 && images > 1)  // a matrix product over the images
+    return point_wise(input.permute({2, 1, 3, 0}), weights).permute({3, 1, 2, 0}).contiguous();
   const Tensor x = input.contiguous();
-  const PointWise point(weights);
-  Tensor y = at::empty({x.size(0), point.channels, x.size(2), x.size(3)}, x.options());
-  const int64_t area = x.size(2) * x.size(3);
+  std::vector<PointWise> groups;
+  int64_t channels = 0;
+  for (size_t i = 0; i < weights.size(); i += 2) {
+    groups.emplace_back(weights.slice(i, 2));
+    channels += groups.back().channels;
+  }
+  Tensor y = at::empty({images, channels, x.size(2), x.size(3)}, x.options());
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  for_each_image(area ? x.size(0) : 0, [&](int64_t n) {
-    point(planes_of(in + n * point.planes * area, area, point.planes).data(), area,
-          {out + n * point.channels * area, area, 0, 0});
+  for_each_image(area ? images : 0, [&](int64_t n) {
+    const PlaneTable planes = planes_of(in + n * x.size(1) * area, area, static_cast<int>(x.size(1)));
+    const float* const* from = planes.data();
+    Target target{out + n * channels * area, area, 0, 0};
+    for (const PointWise& point : groups) {
+      point(from, area, target);
+      from += point.planes, target.first += point.channels;
+    }
   });
   return y;
 }

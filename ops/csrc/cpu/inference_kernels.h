@@ -18,6 +18,7 @@ INLINE V branch_term(const float* prm, V u, V acc) {
 
 struct LocalFusion {
   const float* local;
+  Ahead ahead;
   float* y;
   float* sums;  // (channels, lanes)
   int64_t area;
@@ -31,6 +32,7 @@ struct LocalFusion {
     simd::store(m, out, z);
     simd::store(sum, simd::load(sum) + simd::keep(m, z));
     prm += kLocal, out += area, sum += simd::lanes;
+    for (int i = 0; i < ahead.lines; ++i, ahead.at += 64) __builtin_prefetch(ahead.at, 0, 2);
   }
 };
 
@@ -54,17 +56,17 @@ void add_lanes(const float* lane_sums, int channels, float* sums) {
   for (int i = 0; i < channels; ++i) sums[i] = total<float>(simd::load(lane_sums + i * simd::lanes));
 }
 
-void local_fusion_tile(const Tile<float>& t, const float* local, float* y, float* sums) {
+void local_fusion_tile(const Tile<float>& t, const float* local, const Ahead& ahead, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
   march<float, kDepth | kHeight | kWidth, true>(
-      t, LocalFusion{local + t.begin * kLocal, y, lane_sums, area_of(t)});
+      t, LocalFusion{local + t.begin * kLocal, ahead, y, lane_sums, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
 
 void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width,
-                               const float* local, float* y, float* sums) {
+                               const float* local, const Ahead& ahead, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  const LocalFusion fusion{local + t.begin * kLocal, y, lane_sums, area_of(t)};
+  const LocalFusion fusion{local + t.begin * kLocal, ahead, y, lane_sums, area_of(t)};
   march<float, kDepth, true>(t, Resized<LocalFusion>{fusion, height, width, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
