@@ -233,7 +233,7 @@ INLINE void point_wise_voxels(const float* panel, int planes, const float* weigh
   V sum[chains][count][vectors] = {};  // at least four chains of additions, to hide their latency
   auto add = [&](int k, V(*sum)[vectors]) __attribute__((always_inline)) {
     const float* w = weight + static_cast<int64_t>(k) * kRows;
-    __builtin_prefetch(w + kAhead);
+    __builtin_prefetch(w + 4 * kAhead, 0, 2);  // less to do for each: sooner, to the second level
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
       const V lanes = simd::load(w + v * simd::lanes);
