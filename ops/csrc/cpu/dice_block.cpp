@@ -106,8 +106,8 @@ class Unit {
     for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
     kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
     for (int i = 0; i < hidden_; ++i) hidden[i] = std::max(hidden[i], 0.f);
-    kernels.multiply(excite_, hidden, s.depth, hidden_, gate);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
+      kernels.multiply(excite_ + from * hidden_, hidden, static_cast<int>(to - from), hidden_, gate + from);
       for (int64_t d = from; d < to; ++d)
         kernels.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
                         1 / (1 + std::exp(-gate[d])), target.plane(static_cast<int>(d)));
