@@ -6,17 +6,18 @@ from mmcv.cnn.utils.fuse_conv_bn import fuse_conv_bn
 from torch import nn
 
 from .layers import DiCEUnit
-from .layers.fused import fuse_conv, fuse_layer
+from .layers.fused import fuse_conv, fuse_layer, fuse_linear
 
 
 def fuse(model: nn.Module) -> nn.Module:
     """Make a faster copy of a model for inference.
 
-    DiCE units and the blocks around them become one operator each, with normalisation, activations, concatenation and
-    shuffle inside; so do point-wise, depth-wise and some other convolutions with what follows them. Elsewhere
-    normalisation is folded into the convolution before it. The copy computes the same outputs (to about 1e-5 of their
-    scale in float32), shares no state with ``model``, and is not for training. The fused layers are made for float32 on
-    the CPU, where the compiled operators run them; a copy that is moved or cast afterwards still works, more slowly.
+    DiCE units, the blocks around them and whole stages of blocks become one operator each, with normalisation,
+    activations, concatenation and shuffle inside; so do linear layers, and point-wise, depth-wise and some other
+    convolutions with what follows them. Elsewhere normalisation is folded into the convolution before it. The copy
+    computes the same outputs (to about 1e-5 of their scale in float32), shares no state with ``model``, and is not for
+    training. The fused layers are made for float32 on the CPU, where the compiled operators run them; a copy that is
+    moved or cast afterwards still works, more slowly.
 
     Args:
         model: Any model of the toolkit, or any other module, in evaluation mode throughout.
@@ -57,6 +58,8 @@ def _fuse_convs(module: nn.Module) -> nn.Module:
     """Convolutions whose normalisation is folded already, and the activations beside them."""
     if isinstance(module, nn.Conv2d):
         return fuse_conv(module) or module
+    if isinstance(module, nn.Linear):
+        return fuse_linear(module) or module
     if isinstance(module, ConvModule) and module.order == ('conv', 'norm', 'act') and module.with_activation and (
             not module.with_norm or isinstance(module.norm, nn.Identity)) and not module.with_explicit_padding:
         fused = fuse_conv(module.conv, module.activate)

@@ -1,7 +1,7 @@
 """Operators of inference, whose weights have normalisation folded in and are packed for the kernels.
 
-A *point-wise convolution* is two tensors: its weights in tiles of 8 output channels (tiles, C_in, 8), and
-(C_out, 2) with the bias and the PReLU's slope less one of each channel.
+A *point-wise convolution* is two tensors: its weights in tiles of 16 output channels (tiles, C_in, 16), and
+(C_out, 2) with the bias and the PReLU's slope less one of each channel; a grouped one is two for each group.
 
 A *DiCE unit* is seven: the kernels of :func:`dicenet_mm.ops.dim_conv`, ``local`` (D, 12), ``spatial`` (D, 12), and
 the gate's two matrices (hidden, D) and (D, hidden). A row of ``local`` holds p, r, m of the three branches, each of
@@ -20,7 +20,7 @@ from torch import Tensor
 from . import library
 from .functional import dim_conv
 
-ROWS = 8  # of a tile of point-wise weights
+ROWS = 16  # of a tile of point-wise weights
 #: Device types whose DiCE unit is one operator. All others of this module are for the CPU.
 UNIT_DEVICES = frozenset(d for d in ('cpu', 'cuda') if library.has_kernel('dice_unit', d))
 
@@ -30,6 +30,12 @@ def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> list[Tensor]:
     channels = weight.shape[0]
     rows = F.pad(weight.flatten(1), (0, 0, 0, -channels % ROWS))
     return [rows.unflatten(0, (-1, ROWS)).transpose(1, 2).contiguous(), torch.stack((bias, slope - 1), dim=1)]
+
+
+def pack_groups(weight: Tensor, bias: Tensor, slope: Tensor, groups: int) -> list[Tensor]:
+    """Pack a grouped 1x1 convolution (C_out, C_in / groups, 1, 1)."""
+    parts = zip(*(value.chunk(groups) for value in (weight, bias, slope)))
+    return [tensor for part in parts for tensor in pack_point(*part)]
 
 
 def pack_spatial(weight: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
@@ -67,9 +73,9 @@ def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
     if _compiled(x):
         return torch.ops.dicenet_mm.point_wise.default(x, point)
-    weight, affine = point
-    weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)]
-    return _prelu(F.conv2d(x, weight[..., None, None], affine[:, 0]), affine[:, 1])
+    weights, affine = point[::2], torch.cat(tuple(point[1::2]))
+    weight = torch.cat([w.transpose(1, 2).flatten(0, 1)[:len(a)] for w, a in zip(weights, point[1::2])])
+    return _prelu(F.conv2d(x, weight[..., None, None], affine[:, 0], groups=len(weights)), affine[:, 1])
 
 
 def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
@@ -137,6 +143,25 @@ def strided_dice_block(x: Tensor, left: Tensor, left_point: Sequence[Tensor], un
     right = dice_unit(F.avg_pool2d(x, 3, stride=2, padding=1), unit)
     both = point_wise(_depth_wise(x, left, 2), left_point), point_wise(right, right_point)
     return F.channel_shuffle(torch.cat(both, dim=1), 2)
+
+
+def dice_stage(x: Tensor, strided: Sequence[Tensor], blocks: Sequence[Tensor]) -> Tensor:
+    """A :func:`strided_dice_block`, then :func:`dice_block` after :func:`dice_block`.
+
+    Args:
+        x: (N, C, H, W).
+        strided: The 12 tensors of the strided block, in the order of its arguments.
+        blocks: The 9 tensors of each block, one block after the other.
+
+    Returns:
+        (N, C_out, ceil(H / 2), ceil(W / 2)).
+    """
+    if _compiled(x):
+        return torch.ops.dicenet_mm.dice_stage.default(x, strided, blocks)
+    x = strided_dice_block(x, strided[0], strided[1:3], strided[3:10], strided[10:])
+    for i in range(0, len(blocks), 9):
+        x = dice_block(x, blocks[i:i + 2], blocks[i + 2:i + 9])
+    return x
 
 
 def _compiled(x: Tensor, devices: frozenset[str] = frozenset({'cpu'})) -> bool:

@@ -5,7 +5,7 @@
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -89,7 +89,7 @@ def _dim_conv_backward_flops(grad, x, depth_weight, height_weight, width_weight,
 
 
 def _point_wise_fake(x: Tensor, point: list[Tensor]) -> Tensor:
-    return x.new_empty((x.shape[0], point[1].shape[0], *x.shape[2:]))
+    return x.new_empty((x.shape[0], sum(affine.shape[0] for affine in point[1::2]), *x.shape[2:]))
 
 
 def _spatial_conv_fake(x: Tensor, spatial: Tensor) -> Tensor:
@@ -122,9 +122,22 @@ def _strided_dice_block_fake(x: Tensor, left: Tensor, left_point: list[Tensor], 
     return x.new_empty((x.shape[0], channels, *_halved(x)))
 
 
+def _stage_blocks(blocks: Sequence) -> Iterator[tuple[Sequence, Sequence]]:
+    """The point-wise and the unit's packs of each block of a stage."""
+    return ((blocks[i:i + 2], blocks[i + 2:i + 9]) for i in range(0, len(blocks), 9))
+
+
+def _dice_stage_fake(x: Tensor, strided: list[Tensor], blocks: list[Tensor]) -> Tensor:
+    if strided:
+        x = _strided_dice_block_fake(x, strided[0], strided[1:3], strided[3:10], strided[10:])
+    for packs in _stage_blocks(blocks):
+        x = _dice_block_fake(x, *packs)
+    return x.new_empty(x.shape)
+
+
 def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
-    n, c, h, w = x
-    return 2 * n * c * point[1][0] * h * w
+    n, _, h, w = x
+    return 2 * n * h * w * sum(weight[1] * affine[0] for weight, affine in zip(point[::2], point[1::2]))
 
 
 def _spatial_conv_flops(x, spatial, out_shape=None, **kwargs) -> int:
@@ -160,6 +173,17 @@ def _strided_dice_block_flops(x, left, left_point, unit, right_point, out_shape=
             + _point_wise_flops(halved, right_point))
 
 
+def _dice_stage_flops(x, strided, blocks, out_shape=None, **kwargs) -> int:
+    (n, c, h, w), flops = x, 0
+    if strided:
+        flops = _strided_dice_block_flops(x, strided[0], strided[1:3], strided[3:10], strided[10:])
+        c, h, w = strided[2][0] + strided[11][0], (h + 1) // 2, (w + 1) // 2
+    for point, unit in _stage_blocks(blocks):
+        flops += _dice_block_flops((n, c, h, w), point, unit)
+        c += point[1][0] - point[0][1]
+    return flops
+
+
 if LOADED:
     for _name, _fake, _flops in (('point_wise', _point_wise_fake, _point_wise_flops),
                                  ('spatial_conv', _spatial_conv_fake, _spatial_conv_flops),
@@ -167,7 +191,8 @@ if LOADED:
                                  ('max_pool', _max_pool_fake, no_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_block', _dice_block_fake, _dice_block_flops),
-                                 ('strided_dice_block', _strided_dice_block_fake, _strided_dice_block_flops)):
+                                 ('strided_dice_block', _strided_dice_block_fake, _strided_dice_block_flops),
+                                 ('dice_stage', _dice_stage_fake, _dice_stage_flops)):
         torch.library.register_fake(f'dicenet_mm::{_name}', _fake)
         register_flop_formula(getattr(torch.ops.dicenet_mm, _name))(_flops)
     torch.library.register_fake('dicenet_mm::dim_conv', _dim_conv_fake)

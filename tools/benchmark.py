@@ -14,7 +14,9 @@ import argparse
 import copy
 import json
 import logging
+import os
 import platform
+import re
 import statistics
 import tempfile
 import time
@@ -114,6 +116,7 @@ def network_cases(args) -> Iterator[Case]:
         x = torch.randn(batch, 3, 224, 224)
         contenders = {'fused': lambda x=x: fused(x), 'plain': plain(lambda x=x: model(x))}
         if args.compile:
+            torch.compiler.reset()
             compiled = torch.compile(copy.deepcopy(model))
             contenders['plain, torch.compile'] = plain(lambda x=x, m=compiled: m(x))
         for name, peer in peers.items():
@@ -276,7 +279,7 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=0.3, help='of a contender in a round')
     parser.add_argument('--compile', action='store_true', help='also torch.compile of the network (takes minutes)')
     parser.add_argument('--onnx', action='store_true', help='also the networks in ONNX Runtime')
-    parser.add_argument('--out', help='write the figures as JSON')
+    parser.add_argument('--out', help='add the figures to this JSON file')
     args = parser.parse_args()
     unknown = set(args.what) - cases.keys()
     if unknown:
@@ -296,7 +299,7 @@ def main() -> None:
                 for name, contenders, facts in cases[what](args):
                     times = interleaved(contenders, args.rounds, args.seconds)
                     report(name, times, facts, rates)
-                    results.append(dict(name=name, threads=threads, times=times, **facts))
+                    results.append(dict(name=name, threads=threads, rates=rates, times=times, **facts))
                     if 'group' in facts:
                         group = groups.setdefault(facts['group'], dict.fromkeys(times, 0.))
                         for contender, t in times.items():
@@ -305,9 +308,27 @@ def main() -> None:
             first = next(iter(totals.values()))
             print(f'\nAll 16 {name}: ' + ', '.join(f'{k} {v:.3f} ms ({first / v:.1f}x)' for k, v in totals.items()))
     if args.out:
-        machine = dict(machine=platform.processor() or platform.machine(), torch=torch.__version__,
-                       date=time.strftime('%Y-%m-%d'))
-        Path(args.out).write_text(json.dumps(dict(**machine, results=results), indent=1) + '\n')
+        write(Path(args.out), results)
+
+
+def write(path: Path, results: list[dict]) -> None:
+    """Writes results beside those that the file holds already of other cases, threads or contenders."""
+    known = json.loads(path.read_text())['results'] if path.exists() else []
+    for result in results:
+        same = [r for r in known if (r['name'], r['threads']) == (result['name'], result['threads'])]
+        known = [r for r in known if r not in same]
+        result['times'] = {**same[0]['times'], **result['times']} if same else result['times']
+    machine = dict(machine=processor(), torch=torch.__version__, date=time.strftime('%Y-%m-%d'))
+    path.write_text(json.dumps(dict(**machine, results=known + results), indent=1) + '\n')
+
+
+def processor() -> str:
+    cpuinfo = Path('/proc/cpuinfo')
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    fields = dict(re.split(r'\s*:\s*', line, maxsplit=1) for line in lines if ':' in line)
+    names = [fields.get('model name', platform.processor() or platform.machine())]
+    names += [f'{key} {fields[key]}' for key in ('cpu family', 'model') if key in fields]
+    return ', '.join([*names, f'{os.cpu_count()} cores'])
 
 
 if __name__ == '__main__':

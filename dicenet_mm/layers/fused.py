@@ -34,6 +34,14 @@ class FusedPointWise(FusedLayer):
         return inference.point_wise(x, self.pack('point'))
 
 
+class FusedLinear(FusedLayer):
+    """A linear layer, (..., C_in) -> (..., C_out)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = inference.point_wise(x.reshape(-1, x.shape[-1], 1, 1), self.pack('point'))
+        return y.view(*x.shape[:-1], y.shape[1])
+
+
 class FusedSpatialConv(FusedLayer):
     """A depth-wise 3x3 convolution with bias and PReLU, (N, C, H, W) -> (N, C, H, W)."""
 
@@ -77,6 +85,13 @@ class FusedStridedDiCEBlock(FusedLayer):
                                             self.pack('right_point'))
 
 
+class FusedDiCEStage(FusedLayer):
+    """A :class:`StridedDiCEBlock` and its :class:`DiCEBlock`, (N, C, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.dice_stage(x, self.pack('strided'), self.pack('blocks'))
+
+
 def fuse_layer(module: nn.Module) -> nn.Module | None:
     """The fused form of one layer, or None if it has none.
 
@@ -92,7 +107,8 @@ def fuse_layer(module: nn.Module) -> nn.Module | None:
 def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None:
     """The fused form of a convolution (with a bias or without) and the activation after it, or None if it has none.
 
-    Fused are 1x1 convolutions, depth-wise 3x3 ones, and 3x3 ones of stride 2, all padded to the same size.
+    Fused are 1x1 convolutions (grouped ones too, if the groups are not tiny), depth-wise 3x3 ones, and 3x3 ones of
+    stride 2, all padded to the same size.
     """
     slope = _slope(act or nn.Identity(), conv.weight)
     if type(conv) is not nn.Conv2d or slope is None or not _is_float_on(conv, {'cpu'}):
@@ -101,13 +117,21 @@ def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None
     return _packed_conv(conv, conv.weight, bias, slope)
 
 
+def fuse_linear(linear: nn.Linear) -> nn.Module | None:
+    """The fused form of a linear layer, or None if it has none."""
+    if type(linear) is not nn.Linear or not _is_float_on(linear, {'cpu'}):
+        return None
+    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
+    return FusedLinear(point=inference.pack_point(linear.weight, bias, torch.ones(linear.out_features)))
+
+
 def _packed_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -> nn.Module | None:
     if conv.dilation != (1, 1) or conv.padding_mode != 'zeros':
         return None
     geometry = (conv.kernel_size, conv.stride, conv.padding)
     dense = conv.groups == 1
-    if dense and geometry == ((1, 1), (1, 1), (0, 0)):
-        return FusedPointWise(point=inference.pack_point(weight, bias, slope))
+    if geometry == ((1, 1), (1, 1), (0, 0)) and (dense or conv.in_channels >= 16 * conv.groups):
+        return FusedPointWise(point=inference.pack_groups(weight, bias, slope, conv.groups))
     if dense and geometry == ((3, 3), (2, 2), (1, 1)):
         return FusedStridedConv(point=inference.pack_point(weight, bias, slope))
     if conv.groups == conv.in_channels == conv.out_channels and geometry == ((3, 3), (1, 1), (1, 1)):
@@ -131,17 +155,36 @@ def _conv(layers: ConvNormAct) -> nn.Module | None:
 
 
 def _block(block: DiCEBlock) -> nn.Module | None:
-    point, unit = _point(block.branch[0]), _unit(block.branch[1])
-    return FusedDiCEBlock(point=point, unit=unit) if point and unit else None
+    packs = _block_packs(block)
+    return FusedDiCEBlock(**packs) if packs else None
+
+
+def _block_packs(block: DiCEBlock) -> dict[str, list[Tensor]] | None:
+    packs = dict(point=_point(block.branch[0]), unit=_unit(block.branch[1]))
+    return packs if all(packs.values()) else None
 
 
 def _strided_block(block: StridedDiCEBlock) -> nn.Module | None:
-    left, left_point = _folded(block.left[0]), _point(block.left[1])
-    unit, right_point = _unit(block.right[1]), _point(block.right[2])
-    if not (left and left_point and unit and right_point):
+    packs = _strided_packs(block)
+    return FusedStridedDiCEBlock(**packs) if packs else None
+
+
+def _strided_packs(block: StridedDiCEBlock) -> dict[str, list[Tensor]] | None:
+    left = _folded(block.left[0])
+    packs = dict(left=left and [inference.pack_spatial(*left)], left_point=_point(block.left[1]),
+                 unit=_unit(block.right[1]), right_point=_point(block.right[2]))
+    return packs if all(packs.values()) else None
+
+
+def _stage(layers: nn.Sequential) -> nn.Module | None:
+    if [type(layer) for layer in layers] != [StridedDiCEBlock] + [DiCEBlock] * (len(layers) - 1):
         return None
-    return FusedStridedDiCEBlock(left=[inference.pack_spatial(*left)], left_point=left_point, unit=unit,
-                                 right_point=right_point)
+    first, *others = layers
+    strided, *blocks = _strided_packs(first), *map(_block_packs, others)
+    if not (strided and all(blocks)):
+        return None
+    return FusedDiCEStage(strided=[tensor for pack in strided.values() for tensor in pack],
+                          blocks=[tensor for packs in blocks for pack in packs.values() for tensor in pack])
 
 
 def _only_unit(unit: DiCEUnit) -> nn.Module | None:
@@ -150,7 +193,7 @@ def _only_unit(unit: DiCEUnit) -> nn.Module | None:
 
 
 _PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block,
-            StridedDiCEBlock: _strided_block}
+            StridedDiCEBlock: _strided_block, nn.Sequential: _stage}
 
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:

@@ -47,11 +47,13 @@ TORCH_LIBRARY(dicenet_mm, m) {
       "strided_dice_block(Tensor x, Tensor left, Tensor[] left_point, Tensor[] unit, Tensor[] right_point) "
       "-> "
       "Tensor");
+  // A strided block (its 12 packs in the order above) or none, then blocks (9 packs each).
+  m.def("dice_stage(Tensor x, Tensor[] strided, Tensor[] blocks) -> Tensor");
 }
 
 // Inference has no gradients: callers take other operators where any are wanted.
 TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
   for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "dice_unit",
-                           "dice_block", "strided_dice_block"})
+                           "dice_block", "strided_dice_block", "dice_stage"})
     m.impl(name, torch::CppFunction::makeFallthrough());
 }

@@ -9,6 +9,7 @@ from torch import nn
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock, conv_norm_act
+from dicenet_mm.layers.fused import FusedLinear
 from tests.test_fuse import randomised
 
 SIZES = [(7, 7), (28, 28), (1, 1), (5, 33), (6, 49)]
@@ -19,9 +20,12 @@ LAYERS = {
     'max pool': (lambda: nn.MaxPool2d(3, stride=2, padding=1), 19),
     'ConvModule': (lambda: ConvModule(19, 13, 1, norm_cfg=dict(type='BN'), act_cfg=dict(type='ReLU')), 19),
     'bare': (lambda: nn.Conv2d(19, 13, 1), 19),
+    'grouped': (lambda: nn.Conv2d(54, 21, 1, groups=3), 54),
     'unit': (lambda: DiCEUnit(37, 37, (7, 9)), 37),
     'block': (lambda: DiCEBlock(14, 22, (7, 9)), 14),
     'strided block': (lambda: StridedDiCEBlock(10, (4, 5)), 10),
+    'stage': (lambda: nn.Sequential(StridedDiCEBlock(10, (4, 5)), DiCEBlock(20, 26, (4, 5)), DiCEBlock(26, 26, (4, 5))),
+              10),
 }
 
 
@@ -41,6 +45,15 @@ def test_same_as_the_layer(name, size, threads):
     expected = layer.double()(x.double())
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1e-2)
     assert torch.equal(got, again)
+
+
+@pytest.mark.parametrize('shape', [(37,), (1, 37), (5, 37), (2, 3, 37), (0, 37)])
+def test_linear_layer(shape):
+    linear, x = nn.Linear(37, 21).eval(), torch.randn(shape)
+    fused = dicenet_mm.fuse(nn.Sequential(linear).eval())
+    assert not library.LOADED or type(fused[0]) is FusedLinear
+    torch.testing.assert_close(fused(x), linear(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fused.double()(x.double()), linear.double()(x.double()), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('scale', [0., -1., 1e-30, 1e-6])

@@ -73,6 +73,7 @@ ARGUMENTS = {
     'max_pool': lambda sizes: (images(),),
     'dice_unit': lambda sizes: (images(), unit(sizes)),
     'dice_block': lambda sizes: (images(2 * D), point(D, D), unit(sizes)),
+    'dice_stage': lambda sizes: (images(2 * D), [], 2 * [*point(D, D), *unit(sizes)]),
     'strided_dice_block': lambda sizes: (images(), spatial(), point(D, 6), unit(sizes), point(D, 8)),
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "../checks.h"
 #include "plan.h"
@@ -29,8 +30,17 @@ void for_each_image(int64_t images, const F& work) {
 
 int sharing_threads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
 
+// Where each channel's plane lies.
+using PlaneTable = std::vector<const float*>;
+
+PlaneTable planes_of(const float* x, int64_t area, int count) {
+  PlaneTable planes(count);
+  for (int i = 0; i < count; ++i) planes[i] = x + i * area;
+  return planes;
+}
+
 struct PointWise {
-  // weight (tiles, planes, 8), affine (channels, 2)
+  // weight (tiles, planes, kRows), affine (channels, 2)
   explicit PointWise(at::TensorList p)
       : weight(p[0].const_data_ptr<float>()),
         affine(p[1].const_data_ptr<float>()),
@@ -38,18 +48,22 @@ struct PointWise {
         planes(static_cast<int>(p[0].size(1))),
         channels(static_cast<int>(p[1].size(0))) {}
 
-  void operator()(const float* x, int64_t area, const Target& target) const {
+  void operator()(const float* const* x, int64_t area, const Target& target) const {
     const InferenceKernels& run = inference_kernels();
     const int64_t panels = (area + kColumns - 1) / kColumns;
     const int64_t parts = std::min<int64_t>(sharing_threads(), tiles);
     at::parallel_for(0, panels * parts, 1, [&](int64_t from, int64_t to) {
-      float* panel = scratch<float>(planes * kColumns, Purpose::panel);
       for (int64_t i = from; i < to; ++i) {
         const int64_t column = i % panels * kColumns, part = i / panels;
-        const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column));
-        run.pack(x + column, area, planes, columns, panel);
-        run.point_wise(panel, planes, weight, affine, channels, static_cast<int>(tiles * part / parts),
-                       static_cast<int>(tiles * (part + 1) / parts), column, columns, target);
+        const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column)),
+                  begin = static_cast<int>(tiles * part / parts), end = static_cast<int>(tiles * (part + 1) / parts);
+        if (columns == kColumns) {
+          run.point_wise_planes(x, planes, weight, affine, channels, begin, end, column, target);
+          continue;
+        }
+        float* panel = scratch<float>(planes * kColumns, Purpose::panel);
+        run.pack(x, column, planes, columns, panel);
+        run.point_wise(panel, planes, weight, affine, channels, begin, end, column, columns, target);
       }
     });
   }
@@ -87,34 +101,46 @@ class Unit {
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
-        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
+        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk,
+                     gates_ahead(i, tiles), y, sums);
     });
     for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
     kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
     for (int i = 0; i < hidden_; ++i) hidden[i] = std::max(hidden[i], 0.f);
-    kernels.multiply(excite_, hidden, s.depth, hidden_, gate);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
+      kernels.multiply(excite_ + from * hidden_, hidden, static_cast<int>(to - from), hidden_, gate + from);
       for (int64_t d = from; d < to; ++d)
-        kernels.spatial(y + d * area, s.height, s.width, spatial_ + d * kSpatial,
+        kernels.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
                         1 / (1 + std::exp(-gate[d])), target.plane(static_cast<int>(d)));
     });
   }
 
  private:
+  // The part of the gate's matrices that tile `i` fetches: the first half of the tiles takes one, the second
+  // half the other.
+  Ahead gates_ahead(int64_t i, const Tiles& tiles) const {
+    const int64_t bytes = static_cast<int64_t>(hidden_) * plan_.sizes.depth * sizeof(float),
+                  share = bytes / std::max<int64_t>(tiles.count / 2, 1),
+                  steps = (tiles.end(i) - tiles.begin(i)) * (padded(plan_.sizes.area()) / kMaxLanes);
+    const auto at = reinterpret_cast<const char*>(2 * i < tiles.count ? squeeze_ : excite_);
+    return {at + share * (i % std::max<int64_t>((tiles.count + 1) / 2, 1)),
+            static_cast<int>((share / 64 + steps - 1) / steps)};
+  }
+
   void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin,
-                    int end, int chunk, float* y, float* sums) const {
+                    int end, int chunk, const Ahead& ahead, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
     Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile),
                          margin());
     const float* in = plan_.readable(x + begin * area, begin, end, area, extent, pieces.take(planes));
     const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
-    if (s.native()) return kernels.local_fusion(tile, local_, y + begin * area, sums + begin);
+    if (s.native()) return kernels.local_fusion(tile, local_, ahead, y + begin * area, sums + begin);
     float *resized = pieces.take(planes), *work = pieces.take(planes), *height = pieces.take(planes),
           *width = pieces.take(planes);
     plan_.height_branch(begin, end, in, area, resized, work, height, area);
     plan_.width_branch(begin, end, in, area, resized, work, width, area);
-    kernels.local_fusion_resized(tile, height, width, local_, y + begin * area, sums + begin);
+    kernels.local_fusion_resized(tile, height, width, local_, ahead, y + begin * area, sums + begin);
   }
 
   const Plan<float> plan_;
@@ -122,16 +148,30 @@ class Unit {
   const int hidden_;
 };
 
+// Two packs for each group of channels.
 Tensor point_wise(const Tensor& input, at::TensorList weights) {
-  const PointWise point(weights);
-  check_input(input, point.planes);
+  std::vector<PointWise> groups;
+  int64_t in_channels = 0, channels = 0;
+  for (size_t i = 0; i < weights.size(); i += 2) {
+    groups.emplace_back(weights.slice(i, 2));
+    in_channels += groups.back().planes, channels += groups.back().channels;
+  }
+  check_input(input, in_channels);
+  const int64_t images = input.size(0), area = input.size(2) * input.size(3);
+  if (area == 1 && images > 1)  // a matrix product over the images
+    return point_wise(input.permute({2, 1, 3, 0}), weights).permute({3, 1, 2, 0}).contiguous();
   const Tensor x = input.contiguous();
-  Tensor y = at::empty({x.size(0), point.channels, x.size(2), x.size(3)}, x.options());
-  const int64_t area = x.size(2) * x.size(3);
+  Tensor y = at::empty({images, channels, x.size(2), x.size(3)}, x.options());
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  for_each_image(area ? x.size(0) : 0, [&](int64_t n) {
-    point(in + n * point.planes * area, area, {out + n * point.channels * area, area, 0, 0});
+  for_each_image(area ? images : 0, [&](int64_t n) {
+    const PlaneTable planes = planes_of(in + n * x.size(1) * area, area, static_cast<int>(x.size(1)));
+    const float* const* from = planes.data();
+    Target target{out + n * channels * area, area, 0, 0};
+    for (const PointWise& point : groups) {
+      point(from, area, target);
+      from += point.planes, target.first += point.channels;
+    }
   });
   return y;
 }
@@ -143,6 +183,7 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
   const int64_t channels = x.size(1), planes = x.size(0) * channels;
   const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
   const int64_t area = static_cast<int64_t>(height) * width, margin = width + 1 + 3 * kMaxLanes;
+  const std::vector<uint32_t> masks = borders(height, width, kernels<float>().lanes);
   Tensor y = at::empty(x.sizes(), x.options());
   const float *in = x.const_data_ptr<float>(), *prm = spatial.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
@@ -155,7 +196,7 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
         std::copy(plane, plane + area, copy);
         plane = copy;
       }
-      run.spatial(plane, height, width, prm + i % channels * kSpatial, 1, out + i * area);
+      run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, 1, out + i * area);
     }
   });
   return y;
@@ -201,8 +242,7 @@ Tensor max_pool(const Tensor& input) {
   float* out = y.mutable_data_ptr<float>();
   const InferenceKernels& run = inference_kernels();
   at::parallel_for(0, x.size(0) * x.size(1), 4, [&](int64_t from, int64_t to) {
-    float* work = scratch<float>(width + 2 * kMaxLanes, Purpose::panel);
-    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, work, out + i * out_area);
+    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, out + i * out_area);
   });
   return y;
 }
@@ -222,65 +262,166 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
   return y;
 }
 
-Tensor dice_block(const Tensor& input, at::TensorList point_weights, at::TensorList unit_weights) {
-  const PointWise point(point_weights);
-  // Half of the channels pass, rounded down where the others make up an even number with that.
-  check_input(input, 2 * point.planes - (point.planes + point.channels) % 2);
+// A strided block's packs: left (C, 12), left_point (2), unit (7), right_point (2).
+struct StridedBlock {
+  static constexpr int kPacks = 12;
+  StridedBlock(at::TensorList p, int height, int width)
+      : left(p[0].const_data_ptr<float>()),
+        left_point(p.slice(1, 2)),
+        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2),
+        right_point(p.slice(10, 2)),
+        height(height),
+        width(width) {}
+
+  int64_t area() const { return static_cast<int64_t>((height + 1) / 2) * ((width + 1) / 2); }
+  int64_t work_size() const { return 2 * (left_point.planes * area() + unit.margin()) + unit.work_size(); }
+
+  // `half` as in Target.
+  void run(const float* image, float* memory, float* out, int half) const {
+    const InferenceKernels& kernels = inference_kernels();
+    const int channels = left_point.planes;
+    const int64_t in_area = static_cast<int64_t>(height) * width, size = channels * area(),
+                  margin = unit.margin();
+    float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
+    at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
+      for (int64_t c = from; c < to; ++c)
+        kernels.downsample(image + c * in_area, height, width, left + c * kSpatial, average + c * area(),
+                           convolved + c * area());
+    });
+    const PlaneTable planes = planes_of(convolved, area(), channels);
+    left_point(planes.data(), area(), {out, area(), 0, half});
+    unit.run(average, {memory, convolved}, work, {convolved, area(), 0, 0});
+    right_point(planes.data(), area(), {out, area(), left_point.channels, half});
+  }
+
+  const float* left;
+  const PointWise left_point;
+  const Unit unit;
+  const PointWise right_point;
+  const int height, width;
+};
+
+// A block's packs: point (2), unit (7).
+struct Block {
+  static constexpr int kPacks = 9;
+  Block(at::TensorList p, int height, int width)
+      : point(p.slice(0, 2)), unit(p.slice(2, 7), height, width), area(static_cast<int64_t>(height) * width) {}
+
+  int64_t size() const { return point.channels * area; }
+  int64_t work_size() const { return size() + 2 * unit.margin() + unit.work_size(); }
+
+  void run(const float* const* planes, float* memory, const Target& target) const {
+    float *reduced = memory + unit.margin(), *work = reduced + size() + unit.margin();
+    point(planes, area, {reduced, area, 0, 0});
+    unit.run(reduced, {memory, work}, work, target);
+  }
+
+  const PointWise point;
+  const Unit unit;
+  const int64_t area;
+};
+
+// Blocks in a row, a strided one first or none. Images go through all of them one by one, and channels that
+// pass a block stay where they were computed.
+class Stage {
+ public:
+  Stage(at::TensorList strided, at::TensorList blocks, int channels, int height, int width)
+      : in_channels_(channels), in_area_(static_cast<int64_t>(height) * width) {
+    if (!strided.empty()) {
+      strided_.emplace(strided, height, width);
+      height = (height + 1) / 2, width = (width + 1) / 2;
+      channels = strided_->left_point.channels + strided_->right_point.channels;
+      work_size_ = strided_->work_size();
+      if (!blocks.empty()) kept_size_ = channels * strided_->area();
+    }
+    blocks_.reserve(blocks.size() / Block::kPacks);
+    for (size_t i = 0; i < blocks.size(); i += Block::kPacks) {
+      if (i > 0) kept_size_ += blocks_.back().size();
+      blocks_.emplace_back(blocks.slice(i, Block::kPacks), height, width);
+      channels += blocks_.back().point.channels - blocks_.back().point.planes;
+      work_size_ = std::max(work_size_, blocks_.back().work_size());
+    }
+    this->channels = channels, this->height = height, this->width = width;
+  }
+
+  void run(const float* image, float* out) const {
+    const int64_t area = static_cast<int64_t>(height) * width;
+    float *memory = scratch<float>(work_size_ + kept_size_, Purpose::image), *kept = memory + work_size_;
+    if (strided_ && blocks_.empty()) return strided_->run(image, memory, out, channels / 2);
+    PlaneTable planes;
+    if (strided_) {
+      strided_->run(image, memory, kept, 0);
+      const int count = strided_->left_point.channels + strided_->right_point.channels;
+      planes = shuffled(planes_of(kept, area, count));
+      kept += count * area;
+    } else {
+      planes = planes_of(image, in_area_, in_channels_);
+    }
+    for (const Block& block : blocks_) {
+      const int passed = static_cast<int>(planes.size()) - block.point.planes, half = channels / 2;
+      if (&block == &blocks_.back()) {
+        const Target left{out, area, 0, half};
+        for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), planes[i], area * sizeof(float));
+        block.run(planes.data() + passed, memory, {out, area, passed, half});
+      } else {
+        block.run(planes.data() + passed, memory, {kept, area, 0, 0});
+        planes.resize(passed);
+        for (int i = 0; i < block.point.channels; ++i, kept += area) planes.push_back(kept);
+        planes = shuffled(planes);
+      }
+    }
+  }
+
+  int channels, height, width;  // of the output
+
+ private:
+  static PlaneTable shuffled(const PlaneTable& planes) {
+    const int count = static_cast<int>(planes.size());
+    const Target order{nullptr, 0, 0, count / 2};
+    PlaneTable out(count);
+    for (int i = 0; i < count; ++i) out[order.place(i)] = planes[i];
+    return out;
+  }
+
+  std::optional<StridedBlock> strided_;
+  std::vector<Block> blocks_;
+  const int in_channels_;
+  const int64_t in_area_;
+  int64_t work_size_ = 0, kept_size_ = 0;
+};
+
+// The channels that a stage's packs are for. Half of them pass a block, rounded down where the others make up an
+// even number with that.
+int64_t input_channels(at::TensorList strided, at::TensorList blocks) {
+  if (!strided.empty()) return strided[0].size(0);
+  const PointWise point(blocks.slice(0, 2));
+  return 2 * point.planes - (point.planes + point.channels) % 2;
+}
+
+Tensor dice_stage(const Tensor& input, at::TensorList strided, at::TensorList blocks) {
+  check_input(input, input_channels(strided, blocks));
   const Tensor x = input.contiguous();
-  const Unit unit(unit_weights, x.size(2), x.size(3));
-  const int channels = static_cast<int>(x.size(1)), passed = channels - point.planes,
-            out_channels = passed + point.channels, half = out_channels / 2;
-  const int64_t area = x.size(2) * x.size(3);
-  Tensor y = at::empty({x.size(0), out_channels, x.size(2), x.size(3)}, x.options());
+  const Stage stage(strided, blocks, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
+                    static_cast<int>(x.size(3)));
+  Tensor y = at::empty({x.size(0), stage.channels, stage.height, stage.width}, x.options());
+  const int64_t in_image = x.size(1) * x.size(2) * x.size(3), out_image = y.size(1) * y.size(2) * y.size(3);
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  for_each_image(x.size(0), [&](int64_t n) {
-    const float* image = in + n * channels * area;
-    float* target = out + n * out_channels * area;
-    const int64_t size = point.channels * area, margin = unit.margin();
-    float* memory = scratch<float>(size + 2 * margin + unit.work_size(), Purpose::image);
-    float *reduced = memory + margin, *work = reduced + size + margin;
-    const Target left{target, area, 0, half};
-    for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), image + i * area, area * sizeof(float));
-    point(image + passed * area, area, {reduced, area, 0, 0});
-    unit.run(reduced, {memory, work}, work, {target, area, passed, half});
-  });
+  for_each_image(x.size(0), [&](int64_t n) { stage.run(in + n * in_image, out + n * out_image); });
   return y;
 }
 
-Tensor strided_dice_block(const Tensor& input, const Tensor& left, at::TensorList left_weights,
-                          at::TensorList unit_weights, at::TensorList right_weights) {
-  check_input(input, left.size(0));
-  const Tensor x = input.contiguous();
-  const PointWise left_point(left_weights), right_point(right_weights);
-  const int64_t channels = x.size(1);
-  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3)),
-            out_height = (height + 1) / 2, out_width = (width + 1) / 2;
-  const Unit unit(unit_weights, out_height, out_width);
-  const int64_t in_area = static_cast<int64_t>(height) * width,
-                area = static_cast<int64_t>(out_height) * out_width;
-  const int out_channels = left_point.channels + right_point.channels, half = out_channels / 2;
-  Tensor y = at::empty({x.size(0), out_channels, out_height, out_width}, x.options());
-  const float *in = x.const_data_ptr<float>(), *taps = left.const_data_ptr<float>();
-  float* out = y.mutable_data_ptr<float>();
-  const InferenceKernels& kernels = inference_kernels();
-  for_each_image(x.size(0), [&](int64_t n) {
-    const float* image = in + n * channels * in_area;
-    float* target = out + n * out_channels * area;
-    const int64_t size = channels * area, margin = unit.margin();
-    float* memory = scratch<float>(2 * (size + margin) + unit.work_size(), Purpose::image);
-    float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
-    at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
-      float* rows = scratch<float>(4 * (width + 2 * kMaxLanes), Purpose::panel);
-      for (int64_t c = from; c < to; ++c)
-        kernels.downsample(image + c * in_area, height, width, taps + c * kSpatial, rows, average + c * area,
-                           convolved + c * area);
-    });
-    left_point(convolved, area, {target, area, 0, half});
-    unit.run(average, {memory, convolved}, work, {convolved, area, 0, 0});
-    right_point(convolved, area, {target, area, left_point.channels, half});
-  });
-  return y;
+Tensor dice_block(const Tensor& x, at::TensorList point, at::TensorList unit) {
+  std::vector<Tensor> packs = point.vec();
+  packs.insert(packs.end(), unit.begin(), unit.end());
+  return dice_stage(x, {}, packs);
+}
+
+Tensor strided_dice_block(const Tensor& x, const Tensor& left, at::TensorList left_point, at::TensorList unit,
+                          at::TensorList right_point) {
+  std::vector<Tensor> packs{left};
+  for (at::TensorList list : {left_point, unit, right_point}) packs.insert(packs.end(), list.begin(), list.end());
+  return dice_stage(x, packs, {});
 }
 
 }  // namespace
@@ -291,6 +432,7 @@ TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
   m.impl("dice_unit", &dice_unit);
+  m.impl("dice_stage", &dice_stage);
   m.impl("dice_block", &dice_block);
   m.impl("strided_dice_block", &strided_dice_block);
 }

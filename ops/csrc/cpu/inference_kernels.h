@@ -18,6 +18,7 @@ INLINE V branch_term(const float* prm, V u, V acc) {
 
 struct LocalFusion {
   const float* local;
+  Ahead ahead;
   float* y;
   float* sums;  // (channels, lanes)
   int64_t area;
@@ -31,6 +32,7 @@ struct LocalFusion {
     simd::store(m, out, z);
     simd::store(sum, simd::load(sum) + simd::keep(m, z));
     prm += kLocal, out += area, sum += simd::lanes;
+    for (int i = 0; i < ahead.lines; ++i, ahead.at += 64) __builtin_prefetch(ahead.at, 0, 2);
   }
 };
 
@@ -54,17 +56,17 @@ void add_lanes(const float* lane_sums, int channels, float* sums) {
   for (int i = 0; i < channels; ++i) sums[i] = total<float>(simd::load(lane_sums + i * simd::lanes));
 }
 
-void local_fusion_tile(const Tile<float>& t, const float* local, float* y, float* sums) {
+void local_fusion_tile(const Tile<float>& t, const float* local, const Ahead& ahead, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
   march<float, kDepth | kHeight | kWidth, true>(
-      t, LocalFusion{local + t.begin * kLocal, y, lane_sums, area_of(t)});
+      t, LocalFusion{local + t.begin * kLocal, ahead, y, lane_sums, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
 
 void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width,
-                               const float* local, float* y, float* sums) {
+                               const float* local, const Ahead& ahead, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  const LocalFusion fusion{local + t.begin * kLocal, y, lane_sums, area_of(t)};
+  const LocalFusion fusion{local + t.begin * kLocal, ahead, y, lane_sums, area_of(t)};
   march<float, kDepth, true>(t, Resized<LocalFusion>{fusion, height, width, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
@@ -106,10 +108,27 @@ INLINE void spatial_columns(const float* x, int height, int width, int column, c
   }
 }
 
-void spatial_plane(const float* x, int height, int width, const float* spatial, float gate, float* y) {
+// Maps so narrow that their rows would leave most lanes idle: the plane is flattened, as in the march.
+INLINE void spatial_flat(const float* x, int64_t area, int width, const uint32_t* borders, const V* taps,
+                         V bias, V p, V q, float* y) {
+  for (int64_t at = 0; at < area; at += simd::lanes, borders += 9) {
+    V sum[2] = {bias, V{}};  // two chains hide the latency
+#pragma GCC unroll 9
+    for (int i = 0; i < 9; ++i)
+      sum[i % 2] = simd::add_product(simd::mask(borders[i]), taps[i],
+                                     simd::load(x + at + (i / 3 - 1) * width + i % 3 - 1), sum[i % 2]);
+    const V done = sum[0] + sum[1];
+    simd::store(simd::mask(borders[4]), y + at, p * done + q * simd::min(done, V{}));
+  }
+}
+
+void spatial_plane(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
+                   float gate, float* y) {
   V taps[9];
   for (int i = 0; i < 9; ++i) taps[i] = simd::splat(spatial[i]);
   const V bias = simd::splat(spatial[kBias]), p = simd::splat(gate), q = simd::splat(gate * spatial[kSlope]);
+  if (2 * width <= simd::lanes)
+    return spatial_flat(x, static_cast<int64_t>(height) * width, width, borders, taps, bias, p, q, y);
   int column = 0;
   for (; width - column > 2 * simd::lanes; column += 3 * simd::lanes)
     spatial_columns<3>(x, height, width, column, taps, bias, p, q, y);
@@ -119,40 +138,68 @@ void spatial_plane(const float* x, int height, int width, const float* spatial, 
     spatial_columns<1>(x, height, width, column, taps, bias, p, q, y);
 }
 
-void multiply_rows(const float* matrix, const float* x, int rows, int columns, float* out) {
+template <int many>
+INLINE void multiply_some_rows(const float* matrix, const float* x, int columns, float* out) {
   const simd::M tail = simd::mask(first_lanes(columns % simd::lanes));
   const int whole = columns / simd::lanes * simd::lanes;
-  for (int r = 0; r < rows; ++r, matrix += columns) {
-    V sum = simd::load(tail, matrix + whole) * simd::load(tail, x + whole);
-    for (int i = 0; i < whole; i += simd::lanes) sum += simd::load(matrix + i) * simd::load(x + i);
-    out[r] = total<float>(sum);
+  const V last = simd::load(tail, x + whole);
+  V sum[many];
+#pragma GCC unroll 4
+  for (int r = 0; r < many; ++r) sum[r] = simd::load(tail, matrix + r * columns + whole) * last;
+  for (int i = 0; i < whole; i += simd::lanes) {
+    const V here = simd::load(x + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < many; ++r) sum[r] += simd::load(matrix + r * columns + i) * here;
   }
+#pragma GCC unroll 4
+  for (int r = 0; r < many; ++r) out[r] = total<float>(sum[r]);
 }
 
-void pack_panel(const float* in, int64_t area, int planes, int columns, float* panel) {
-  for (int k = 0; k < planes; ++k, in += area, panel += kColumns)
-    for (int j = 0; j < columns; j += simd::lanes) {
-      const uint32_t inside = first_lanes(columns - j);
-      simd::store(panel + j, simd::load(simd::mask(inside), in + j));
-    }
+void multiply_rows(const float* matrix, const float* x, int rows, int columns, float* out) {
+  int r = 0;
+  for (; r + 4 <= rows; r += 4) multiply_some_rows<4>(matrix + r * columns, x, columns, out + r);
+  for (; r < rows; ++r) multiply_some_rows<1>(matrix + r * columns, x, columns, out + r);
 }
+
+void pack_panel(const float* const* in, int64_t column, int planes, int columns, float* panel) {
+  for (int k = 0; k < planes; ++k, panel += kColumns)
+    for (int j = 0; j < columns; j += simd::lanes)
+      simd::store(panel + j, simd::load(simd::mask(first_lanes(columns - j)), in[k] + column + j));
+}
+
+// Weights are read once for each panel, far apart in time: they come from memory or the last level of cache,
+// whose latency this many elements of a tile cover.
+constexpr int kAhead = 512;
+
+// Input of a point-wise convolution: a panel, or planes that lie anywhere.
+struct Panel {
+  const float* at;
+  inline __attribute__((always_inline)) const float* plane(int k) const { return at + k * kColumns; }
+};
+struct Anywhere {
+  const float* const* in;
+  int64_t column;
+  inline __attribute__((always_inline)) const float* plane(int k) const { return in[k] + column; }
+};
 
 // `rows` output channels at `vectors` vectors of voxels, summed in registers.
-template <int rows, int vectors>
-INLINE void point_wise_block(const float* panel, int planes, const float* weight, const float* affine,
+template <int rows, int vectors, class Source>
+INLINE void point_wise_block(const Source& source, int planes, const float* weight, const float* affine,
                              int used, int channel, int64_t column, int columns, const Target& target) {
   V sum[rows][vectors] = {};
-  for (int k = 0; k < planes; ++k, weight += kRows, panel += kColumns) {
+  for (int k = 0; k < planes; ++k, weight += kRows) {
+    __builtin_prefetch(weight + kAhead);
+    const float* at = source.plane(k);
     V x[vectors];
-    for (int j = 0; j < vectors; ++j) x[j] = simd::load(panel + j * simd::lanes);
-#pragma GCC unroll 8
+    for (int j = 0; j < vectors; ++j) x[j] = simd::load_once(at + j * simd::lanes);
+#pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
       const V w = simd::splat(weight[r]);
 #pragma GCC unroll 3
       for (int j = 0; j < vectors; ++j) sum[r][j] += w * x[j];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     if (r >= used) return;
     float* out = target.plane(channel + r) + column;
@@ -164,24 +211,51 @@ INLINE void point_wise_block(const float* panel, int planes, const float* weight
   }
 }
 
-// A single voxel: lanes are the output channels of a tile.
-INLINE void point_wise_voxel(const float* x, int planes, const float* weight, const float* affine, int used,
-                             int channel, int64_t column, const Target& target) {
-  constexpr int lanes = simd::lanes < kRows ? simd::lanes : kRows;
-  for (int r = 0; r < used; r += lanes) {
-    const simd::M m = simd::mask(first_lanes(lanes));
-    V sum[4] = {};  // as many chains of additions, to hide their latency
-    int k = 0;
-    for (; k + 4 <= planes; k += 4)
+// All rows of a tile at `vectors` vectors, `rows` of them at a time.
+template <int rows, int vectors, class Source>
+INLINE void point_wise_rows(const Source& source, int planes, const float* weight, const float* affine,
+                            int used, int channel, int64_t column, int columns, const Target& target) {
+  int r = 0;
+  for (; used - r > rows / 2; r += rows)
+    point_wise_block<rows, vectors>(source, planes, weight + r, affine, used - r, channel + r, column, columns,
+                                    target);
+  if (used > r)
+    point_wise_block<rows / 2, vectors>(source, planes, weight + r, affine, used - r, channel + r, column,
+                                        columns, target);
+}
+
+// Too few voxels for a vector: lanes are the output channels of a tile. `count` voxels are computed, the first
+// `columns` of which count.
+template <int count>
+INLINE void point_wise_voxels(const float* panel, int planes, const float* weight, const float* affine,
+                              int used, int channel, int64_t column, int columns, const Target& target) {
+  constexpr int vectors = kRows / simd::lanes, chains = count * vectors < 4 ? 4 / (count * vectors) : 1;
+  V sum[chains][count][vectors] = {};  // at least four chains of additions, to hide their latency
+  auto add = [&](int k, V(*sum)[vectors]) __attribute__((always_inline)) {
+    const float* w = weight + static_cast<int64_t>(k) * kRows;
+    __builtin_prefetch(w + 4 * kAhead, 0, 2);  // less to do for each: sooner, to the second level
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i)
-        sum[i] += simd::load(m, weight + (k + i) * kRows + r) * simd::splat(x[(k + i) * kColumns]);
-    for (; k < planes; ++k) sum[0] += simd::load(m, weight + k * kRows + r) * simd::splat(x[k * kColumns]);
-    alignas(64) float out[simd::lanes];
-    simd::store(out, (sum[0] + sum[1]) + (sum[2] + sum[3]));
-    for (int i = 0; i < lanes && r + i < used; ++i) {
-      const float u = out[i] + affine[2 * (channel + r + i)];
-      target.plane(channel + r + i)[column] = u + affine[2 * (channel + r + i) + 1] * (u < 0 ? u : 0.f);
+    for (int v = 0; v < vectors; ++v) {
+      const V lanes = simd::load(w + v * simd::lanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < count; ++i) sum[i][v] += lanes * simd::splat(panel[k * kColumns + i]);
+    }
+  };
+  int k = 0;
+  for (; k + chains <= planes; k += chains)
+#pragma GCC unroll 4
+    for (int c = 0; c < chains; ++c) add(k + c, sum[c]);
+  for (; k < planes; ++k) add(k, sum[0]);
+  for (int i = 0; i < columns; ++i) {
+    alignas(64) float out[kRows];
+    for (int v = 0; v < vectors; ++v) {
+      V all = sum[0][i][v];
+      for (int c = 1; c < chains; ++c) all += sum[c][i][v];
+      simd::store(out + v * simd::lanes, all);
+    }
+    for (int r = 0; r < used; ++r) {
+      const float u = out[r] + affine[2 * (channel + r)];
+      target.plane(channel + r)[column + i] = u + affine[2 * (channel + r) + 1] * (u < 0 ? u : 0.f);
     }
   }
 }
@@ -189,58 +263,89 @@ INLINE void point_wise_voxel(const float* x, int planes, const float* weight, co
 void point_wise_panel(const float* panel, int planes, const float* weight, const float* affine, int channels,
                       int begin, int end, int64_t column, int columns, const Target& target) {
   // As many sums as fit the registers beside a column of the panel and a weight.
-  constexpr int rows = simd::lanes == 16 ? 8 : 4, vectors = 3, step = vectors * simd::lanes;
+  constexpr int rows = simd::lanes == 16 ? 8 : 4, most = simd::lanes / 2;
+  static_assert(kRows % simd::lanes == 0 && kRows % rows == 0, "tiles are whole vectors, and whole blocks");
+  const int few = columns % simd::lanes <= most ? columns % simd::lanes : 0, many = columns - few;
   for (int tile = begin; tile < end; ++tile) {
-    const int left = channels - tile * kRows;
-    const bool odd = columns % simd::lanes == 1;
-    if (odd)
-      point_wise_voxel(panel + columns - 1, planes, weight + static_cast<int64_t>(tile) * planes * kRows,
-                       affine, left < kRows ? left : kRows, tile * kRows, column + columns - 1, target);
-    for (int r = 0; r < kRows; r += rows) {
-      const int channel = tile * kRows + r, used = channels - channel;
-      if (used <= 0) break;
-      const float* w = weight + static_cast<int64_t>(tile) * planes * kRows + r;
-      const int many = columns - odd;
-      int j = 0;
-      for (; many - j > 2 * simd::lanes; j += step)
-        point_wise_block<rows, 3>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
-      if (many - j > simd::lanes)
-        point_wise_block<rows, 2>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
-      else if (many > j)
-        point_wise_block<rows, 1>(panel + j, planes, w, affine, used, channel, column + j, many - j, target);
-    }
+    const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;
+    const float* w = weight + static_cast<int64_t>(tile) * planes * kRows;
+    int j = 0;
+    for (; many - j > 2 * simd::lanes; j += 3 * simd::lanes)
+      point_wise_rows<rows, 3>(Panel{panel + j}, planes, w, affine, used, channel, column + j, many - j, target);
+    if (many - j > simd::lanes)
+      point_wise_rows<rows, 2>(Panel{panel + j}, planes, w, affine, used, channel, column + j, many - j, target);
+    else if (many > j)
+      point_wise_rows<2 * rows, 1>(Panel{panel + j}, planes, w, affine, used, channel, column + j, many - j, target);
+    if (few > 4)
+      point_wise_voxels<most>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+    else if (few > 2)
+      point_wise_voxels<4>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+    else if (few == 2)
+      point_wise_voxels<2>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+    else if (few == 1)
+      point_wise_voxels<1>(panel + many, planes, w, affine, used, channel, column + many, few, target);
   }
 }
 
-// Rows above, at and below are first joined along the height, for the average and for each column of the
-// taps.
-void downsample_plane(const float* x, int height, int width, const float* spatial, float* work,
-                      float* average, float* convolved) {
-  const int stride = width + 2 * kMaxLanes, out_width = (width + 1) / 2;
-  float* joined[4];  // the average's, and those of the three columns of taps; a zero on both sides
-  for (int i = 0; i < 4; ++i) {
-    joined[i] = work + i * stride + kMaxLanes;
-    joined[i][-1] = joined[i][width] = 0;
+// The same for kColumns voxels, which need not be packed.
+void point_wise_planes(const float* const* in, int planes, const float* weight, const float* affine,
+                       int channels, int begin, int end, int64_t column, const Target& target) {
+  constexpr int rows = simd::lanes == 16 ? 8 : 4;
+  for (int tile = begin; tile < end; ++tile) {
+    const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;
+    for (int j = 0; j < kColumns; j += 3 * simd::lanes)
+      point_wise_rows<rows, 3>(Anywhere{in, column + j}, planes,
+                               weight + static_cast<int64_t>(tile) * planes * kRows, affine, used, channel,
+                               column + j, kColumns - j, target);
   }
-  const float bias = spatial[kBias], slope_minus_one = spatial[kSlope];
-  for (int row = 0; row < height; row += 2) {
+}
+
+// Voxels at twice the place of each lane, to their left and to their right.
+struct Thirds {
+  V left, middle, right;
+};
+
+// Goes along a row, two vectors at a time.
+struct EveryOther {
+  const float* x;
+  int width;    // of the row from `x` on
+  V outside;    // the value there
+  V last;       // whose last lane lies to the left of `x`
+  EveryOther(const float* x, int width, V outside) : x(x), width(width), outside(outside), last(outside) {}
+  inline __attribute__((always_inline)) V load() {
+    const simd::M m = simd::mask(first_lanes(width > 0 ? width : 0));
+    const V v = simd::select(m, simd::load(m, x), outside);
+    x += simd::lanes, width -= simd::lanes;
+    return v;
+  }
+  inline __attribute__((always_inline)) Thirds next() {
+    const V a = load(), b = load(), right = simd::odd(a, b), left = simd::after(last, right);
+    last = right;
+    return {left, simd::even(a, b), right};
+  }
+};
+
+void downsample_plane(const float* x, int height, int width, const float* spatial, float* average,
+                      float* convolved) {
+  const int out_width = (width + 1) / 2;
+  V taps[9];
+  for (int i = 0; i < 9; ++i) taps[i] = simd::splat(spatial[i]);
+  const V bias = simd::splat(spatial[kBias]), ninth = simd::splat(1.f / 9);
+  for (int row = 0; row < height; row += 2, average += out_width, convolved += out_width) {
     const float* middle = x + static_cast<int64_t>(row) * width;
-    for (int j = 0; j < width; j += simd::lanes) {
-      const simd::M m = simd::mask(first_lanes(width - j)), none = simd::mask(0);
-      const V above = simd::load(row > 0 ? m : none, middle + j - width), here = simd::load(m, middle + j),
-              below = simd::load(row + 1 < height ? m : none, middle + j + width);
-      simd::store(m, joined[0] + j, above + here + below);
-      for (int c = 0; c < 3; ++c)
-        simd::store(m, joined[c + 1] + j,
-                    simd::splat(spatial[c]) * above + simd::splat(spatial[3 + c]) * here +
-                        simd::splat(spatial[6 + c]) * below);
+    EveryOther above(middle - width, row > 0 ? width : 0, V{}), here(middle, width, V{}),
+        below(middle + width, row + 1 < height ? width : 0, V{});
+    for (int j = 0; j < out_width; j += simd::lanes) {
+      const simd::M m = simd::mask(first_lanes(out_width - j));
+      const Thirds a = above.next(), b = here.next(), c = below.next();
+      simd::store(m, average + j,
+                  ninth * ((a.left + a.middle + a.right) + (b.left + b.middle + b.right) +
+                           (c.left + c.middle + c.right)));
+      const V u = bias + taps[0] * a.left + taps[1] * a.middle + taps[2] * a.right + taps[3] * b.left +
+                  taps[4] * b.middle + taps[5] * b.right + taps[6] * c.left + taps[7] * c.middle +
+                  taps[8] * c.right;
+      simd::store(m, convolved + j, prelu(u, spatial[kSlope]));
     }
-    for (int j = 0; j < out_width; ++j) {
-      average[j] = (joined[0][2 * j - 1] + joined[0][2 * j] + joined[0][2 * j + 1]) * (1.f / 9);
-      const float u = joined[1][2 * j - 1] + joined[2][2 * j] + joined[3][2 * j + 1] + bias;
-      convolved[j] = u + slope_minus_one * (u < 0 ? u : 0.f);
-    }
-    average += out_width, convolved += out_width;
   }
 }
 
@@ -249,43 +354,41 @@ void pack_windows_row(const float* x, int channels, int height, int width, int r
   for (int c = 0; c < channels; ++c)
     for (int k = -1; k <= 1; ++k, panel += 3 * kColumns) {
       const int from = 2 * row + k;
-      if (from < 0 || from >= height) {
-        for (int j = 0; j < 3 * kColumns; ++j) panel[j] = 0;
-        continue;
-      }
+      const bool within = from >= 0 && from < height;
       const float* in = x + (static_cast<int64_t>(c) * height + from) * width + 2 * column;
-      const int odd =
-          width / 2 - column < columns ? width / 2 - column : columns;  // voxels with one to their right
-      float *left = panel, *middle = panel + kColumns, *right = middle + kColumns;
-      for (int j = 0; j < odd; ++j) middle[j] = in[2 * j], right[j] = in[2 * j + 1];
-      for (int j = odd; j < columns; ++j) middle[j] = in[2 * j], right[j] = 0;
-      left[0] = column > 0 ? in[-1] : 0;
-      for (int j = 1; j < columns; ++j) left[j] = right[j - 1];
+      EveryOther every(in, within ? width - 2 * column : 0, V{});
+      if (column > 0 && within) every.last = simd::splat(in[-1]);
+      for (int j = 0; j < columns; j += simd::lanes) {
+        const Thirds t = every.next();
+        simd::store(panel + j, t.left);
+        simd::store(panel + kColumns + j, t.middle);
+        simd::store(panel + 2 * kColumns + j, t.right);
+      }
     }
 }
 
-void max_pool_plane(const float* x, int height, int width, float* work, float* y) {
+void max_pool_plane(const float* x, int height, int width, float* y) {
   const int out_width = (width + 1) / 2;
-  float* rows = work + kMaxLanes;
-  rows[-1] = rows[width] = -__builtin_inff();
+  const V lowest = simd::splat(-__builtin_inff());
   for (int row = 0; row < height; row += 2, y += out_width) {
     const float* middle = x + static_cast<int64_t>(row) * width;
-    const float *above = row > 0 ? middle - width : middle,
-                *below = row + 1 < height ? middle + width : middle;
-    for (int j = 0; j < width; ++j) {
-      const float m = above[j] > middle[j] ? above[j] : middle[j];
-      rows[j] = m > below[j] ? m : below[j];
-    }
-    for (int j = 0; j < out_width; ++j) {
-      const float m = rows[2 * j - 1] > rows[2 * j] ? rows[2 * j - 1] : rows[2 * j];
-      y[j] = m > rows[2 * j + 1] ? m : rows[2 * j + 1];
+    EveryOther rows[3] = {{row > 0 ? middle - width : middle, width, lowest}, {middle, width, lowest},
+                          {row + 1 < height ? middle + width : middle, width, lowest}};
+    for (int j = 0; j < out_width; j += simd::lanes) {
+      V highest = lowest;
+#pragma GCC unroll 3
+      for (EveryOther& every : rows) {
+        const Thirds t = every.next();
+        highest = simd::max(highest, simd::max(simd::max(t.left, t.middle), t.right));
+      }
+      simd::store(simd::mask(first_lanes(out_width - j)), y + j, highest);
     }
   }
 }
 
 constexpr InferenceKernels all_inference_kernels() {
   return {local_fusion_tile, local_fusion_resized_tile, spatial_plane,  multiply_rows,   pack_panel,
-          point_wise_panel,  pack_windows_row,          max_pool_plane, downsample_plane};
+          point_wise_panel, point_wise_planes,  pack_windows_row,          max_pool_plane, downsample_plane};
 }
 
 }  // namespace

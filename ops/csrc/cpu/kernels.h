@@ -67,13 +67,14 @@ struct Target {
   float* out;
   int64_t area;
   int first, half;
-  float* plane(int i) const {
+  int place(int i) const {
     const int c = first + i;
-    return out + area * (half == 0 ? c : c < half ? 2 * c : 2 * (c - half) + 1);
+    return half == 0 ? c : c < half ? 2 * c : 2 * (c - half) + 1;
   }
+  float* plane(int i) const { return out + area * place(i); }
 };
 
-constexpr int kRows = 8;      // output channels that lie together in the weights of a point-wise convolution
+constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution
 constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
 constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
@@ -81,32 +82,41 @@ constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
 // slope - 1.
 constexpr int kLocal = 12;
 
+// Memory that is needed next: a tile fetches so many lines of 64 bytes for each vector that it works on.
+struct Ahead {
+  const char* at;
+  int lines;
+};
+
 // What only inference needs, in float.
 struct InferenceKernels {
   // y (channels, plane): local fusion of the branches of one tile; sums (channels) of y.
-  void (*local_fusion)(const Tile<float>&, const float* local, float* y, float* sums);
+  void (*local_fusion)(const Tile<float>&, const float* local, const Ahead&, float* y, float* sums);
   // The same, the height and width branches given as (channels, plane).
   void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width,
-                               const float* local, float* y, float* sums);
-  // 3x3 convolution of a plane, PReLU, times the gate.
-  void (*spatial)(const float* x, int height, int width, const float* spatial, float gate, float* y);
+                               const float* local, const Ahead&, float* y, float* sums);
+  // 3x3 convolution of a plane, PReLU, times the gate; `borders` as in Tile.
+  void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
+                  float gate, float* y);
   // out (rows) = matrix (rows, columns) . x
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
-  // Voxels of `in` (planes `area` apart) to a panel (planes, kColumns).
-  void (*pack)(const float* in, int64_t area, int planes, int columns, float* panel);
-  // Output channels [8 begin, 8 end) of a point-wise convolution at the voxels [column, column + columns);
+  // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, kColumns).
+  void (*pack)(const float* const* in, int64_t column, int planes, int columns, float* panel);
+  // Output channels [kRows begin, kRows end) of a point-wise convolution at the voxels [column, column + columns);
   // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
   void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels,
                      int begin, int end, int64_t column, int columns, const Target&);
+  // The same at kColumns voxels of planes that lie anywhere.
+  void (*point_wise_planes)(const float* const* in, int planes, const float* weight, const float* affine,
+                            int channels, int begin, int end, int64_t column, const Target&);
   // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9
   // channels, kColumns).
   void (*pack_windows)(const float* x, int channels, int height, int width, int row, int column, int columns,
                        float* panel);
-  // 3x3 maxima of a plane with stride 2. `work` has width + 2 kMaxLanes elements.
-  void (*max_pool)(const float* x, int height, int width, float* work, float* y);
-  // Of a plane, 3x3 with stride 2: average, and convolution with PReLU. `work` has 4 (width + 2 kMaxLanes)
-  // elements.
-  void (*downsample)(const float* x, int height, int width, const float* spatial, float* work, float* average,
+  // 3x3 maxima of a plane with stride 2.
+  void (*max_pool)(const float* x, int height, int width, float* y);
+  // Of a plane, 3x3 with stride 2: average, and convolution with PReLU.
+  void (*downsample)(const float* x, int height, int width, const float* spatial, float* average,
                      float* convolved);
 };
 

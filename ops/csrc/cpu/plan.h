@@ -112,6 +112,8 @@ class Plan {
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
 
+  const uint32_t* border_masks() const { return borders_.data(); }
+
   // Channels in a tile: enough to pay for its two neighbours, few enough to stay in the second level of
   // cache.
   int chunk() const;

@@ -37,6 +37,20 @@ struct Simd<float> {
   INLINE V min(V a, V b) { return _mm512_min_ps(a, b); }
   INLINE V add_product(M m, V a, V b, V sum) { return _mm512_mask3_fmadd_ps(a, b, sum, m); }
   INLINE V keep(M m, V v) { return _mm512_maskz_mov_ps(m, v); }
+  INLINE V even(V a, V b) {
+    return _mm512_permutex2var_ps(
+        a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+  }
+  INLINE V odd(V a, V b) {
+    return _mm512_permutex2var_ps(
+        a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b);
+  }
+  INLINE V after(V a, V b) {
+    return _mm512_permutex2var_ps(
+        a, _mm512_setr_epi32(15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30), b);
+  }
+  INLINE V max(V a, V b) { return _mm512_max_ps(a, b); }
+  INLINE V select(M m, V a, V b) { return _mm512_mask_mov_ps(b, m, a); }
 };
 
 template <>
@@ -79,6 +93,15 @@ struct Simd<float> {
   }
   INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
   INLINE V keep(M m, V v) { return _mm256_and_ps(_mm256_castsi256_ps(m), v); }
+  INLINE V even(V a, V b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
+  INLINE V odd(V a, V b) { return in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
+  INLINE V in_order(V v) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8)); }
+  INLINE V after(V a, V b) {
+    const V middle = _mm256_permute2f128_ps(a, b, 0x21);
+    return _mm256_castsi256_ps(_mm256_alignr_epi8(_mm256_castps_si256(b), _mm256_castps_si256(middle), 12));
+  }
+  INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
+  INLINE V select(M m, V a, V b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
   INLINE V add_product(M m, V a, V b, V sum) { return sum + a * keep(m, b); }
 };
 
@@ -141,6 +164,21 @@ struct Simd {
   }
   INLINE V min(V a, V b) { return a < b ? a : b; }
   INLINE V keep(M m, V v) { return m ? v : V{}; }
+  INLINE V every_other(V a, V b, int from) {
+    V v;
+    for (int i = 0; i < lanes / 2; ++i) v[i] = a[2 * i + from], v[lanes / 2 + i] = b[2 * i + from];
+    return v;
+  }
+  INLINE V even(V a, V b) { return every_other(a, b, 0); }  // of two vectors that follow each other
+  INLINE V odd(V a, V b) { return every_other(a, b, 1); }
+  INLINE V after(V a, V b) {  // the last lane of a, and all but the last of b
+    V v;
+    v[0] = a[lanes - 1];
+    for (int i = 1; i < lanes; ++i) v[i] = b[i - 1];
+    return v;
+  }
+  INLINE V max(V a, V b) { return a > b ? a : b; }
+  INLINE V select(M m, V a, V b) { return m ? a : b; }
   INLINE V add_product(M m, V a, V b, V sum) { return sum + a * keep(m, b); }
 };
 
@@ -153,6 +191,13 @@ INLINE S total(typename Simd<S>::V v) {
   for (S s : lane) sum += s;
   return sum;
 }
+
+#if defined(DICENET_MM_AVX512)
+template <>
+inline __attribute__((always_inline)) float total<float>(__m512 v) {
+  return _mm512_reduce_add_ps(v);
+}
+#endif
 
 INLINE uint32_t first_lanes(int64_t count) { return count >= 32 ? ~0u : (1u << count) - 1; }
 
