@@ -111,10 +111,10 @@ class DiCENet(LevelBackbone):
         outs = []
         for index, name in enumerate(self.levels):
             level = getattr(self, name)
-            if name.startswith('stage'):
+            if name.startswith('stage') and self.training:
                 for block in level:
                     x = self.run_block(block, x)
-            else:
+            else:  # of an inference copy, a stage may be one layer
                 x = level(x)
             if index in self.out_indices:
                 outs.append(x)
