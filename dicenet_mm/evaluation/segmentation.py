@@ -66,7 +66,9 @@ def save_mask(mask: np.ndarray, palette: Sequence[Sequence[int]] | None, path: P
     """
     image = Image.fromarray(mask.astype(np.uint8))
     if palette is not None:
-        image.putpalette([int(level) for colour in palette for level in colour])
+        levels = [int(level) for colour in palette for level in colour]
+        # all 256, since Pillow takes as few bits a pixel as the palette needs; 255, ignored, is white
+        image.putpalette((levels + [224] * 768)[:765] + [255] * 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
 

@@ -97,7 +97,8 @@ def _splits(folder: Path) -> tuple[dict[str, Pairs], list[str]]:
         hint = ('there are images but no masks' if any(path.suffix.lower() in IMAGES for path in folder.iterdir()) else
                 'is it the right folder?')
         raise UserError(f'the layout of {folder} is not known: expected JPEGImages/ with SegmentationClass/ (VOC), or '
-                        f'images/ with masks/; found {contents(folder)}; {hint} (docs/segmentation.md shows the layouts)')
+                        f'images/ with masks/; found {contents(folder)}; {hint} (docs/segmentation.md shows the '
+                        'layouts)')
     if 'train' in parts and not parts.keys() & {'val', 'test'}:
         whole = parts['train']
         kept, held = hold_out(whole.names)
@@ -122,8 +123,10 @@ def _bases(folder: Path) -> Iterator[Path]:
 
 
 def _folder(base: Path, names: Sequence[str]) -> Path | None:
-    found = {entry.name.lower(): entry for entry in sorted(base.iterdir()) if entry.is_dir()} if base.is_dir() else {}
-    return next((found[name] for name in names if name in found), None)
+    """The first folder of these names, in any case, that has pictures in it, or in folders of it."""
+    found = {entry.name.lower(): entry for entry in sorted(base.iterdir()) if entry.is_dir()}
+    return next((found[name] for name in names if name in found and any(
+        path.suffix.lower() in IMAGES for pattern in ('*', '*/*') for path in found[name].glob(pattern))), None)
 
 
 def _twin(masks: Path, images: Path) -> Path:
