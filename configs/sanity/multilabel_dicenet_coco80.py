@@ -1,5 +1,5 @@
-# Does the loop learn? Few images of COCO (made for 80 + 60) on a frozen encoder of the authors. It has no last stage, as
-# their segmentation checkpoints have none:
+# Does the loop learn? Few images of COCO (made for 80 + 60) on a frozen encoder of the authors, without its last stage:
+# their segmentation checkpoints have none.
 #   python tools/convert_edgenets.py dicenet_s_1.75_pascal_384x384.pth work_dirs/dicenet_1.75.pth
 #   python tools/train.py configs/sanity/multilabel_dicenet_coco80.py
 _base_ = '../multilabel_dicenet_coco.py'
