@@ -14,6 +14,6 @@ train_dataloader = dict(
     batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(pipeline=_base_.test_pipeline))
 val_dataloader = dict(batch_size=20, num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader
-train_cfg = dict(val_interval=20)
-optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05))
+train_cfg = dict(max_epochs=40, val_interval=10)
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-2, weight_decay=0.05))
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-5)]
