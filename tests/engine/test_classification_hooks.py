@@ -37,31 +37,44 @@ class Numbers(Dataset):
         return dict(inputs=torch.tensor(index // 2, dtype=torch.float32))
 
 
-@pytest.mark.parametrize('accumulated', [1, 4])
-def test_the_average_takes_each_update_once(accumulated, tmp_path):
+def train(folder, accumulated, epochs=1, resume=False):
+    """Train with a moving average; the checkpoint of the last epoch, and the model."""
     runner = Runner(
-        Averaged(), str(tmp_path), experiment_name=f'average-{tmp_path.name}',
+        Averaged(), str(folder), experiment_name=f'average-{folder.name}-{folder.parent.name}-{epochs}', resume=resume,
         train_dataloader=dict(batch_size=2, dataset=Numbers(), sampler=dict(type='DefaultSampler', shuffle=False)),
-        train_cfg=dict(by_epoch=True, max_epochs=1),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.), accumulative_counts=accumulated),
         custom_hooks=[dict(type='UpdateEMAHook', momentum=0.25, update_buffers=True)], default_scope='mmengine',
         default_hooks=dict(logger=dict(type='LoggerHook', interval=100),
                            checkpoint=dict(type='PlainCheckpointHook', interval=1)),
         cfg=Config(dict(optim_wrapper=dict(accumulative_counts=accumulated))))
     runner.train()
-    iterations = range(1, 13)
-    # the average starts from the first iteration, and takes in an update with the iteration after it
-    weights = [number // accumulated for number in iterations]  # after each iteration
+    return torch.load(folder / f'epoch_{epochs}.pth', weights_only=True), runner.model
+
+
+@pytest.mark.parametrize('accumulated', [1, 4])
+def test_the_average_takes_each_update_once(accumulated, tmp_path):
+    saved, model = train(tmp_path, accumulated)
+    # the average starts from the first of 12 iterations, and takes in an update with the iteration after it
+    weights = [number // accumulated for number in range(1, 13)]  # after each iteration
     seen = [index for index in range(12) if index and index % accumulated == 0]
     weight, mean = float(weights[0]), 0.
     for index in seen:
         weight = 0.75 * weight + 0.25 * weights[index]
         mean = 0.75 * mean + 0.25 * index
-    saved = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert saved['state_dict']['weight'].item() == pytest.approx(weight)
     assert saved['state_dict']['norm.running_mean'].item() == pytest.approx(mean)
     assert saved['ema_state_dict']['module.weight'].item() == pytest.approx(12 // accumulated)  # what resuming needs
-    assert runner.model.weight.item() == pytest.approx(12 // accumulated)
+    assert model.weight.item() == pytest.approx(12 // accumulated)
+
+
+def test_the_average_is_resumed(tmp_path):
+    through, _ = train(tmp_path / 'through', 4, epochs=2)
+    train(tmp_path / 'resumed', 4)
+    resumed, model = train(tmp_path / 'resumed', 4, epochs=2, resume=True)
+    assert model.weight.item() == pytest.approx(6)
+    for key in ('weight', 'norm.running_mean'):
+        assert resumed['state_dict'][key].item() == pytest.approx(through['state_dict'][key].item())
 
 
 @pytest.mark.parametrize('wrapped', [False, True])
