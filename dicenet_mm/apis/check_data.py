@@ -155,7 +155,7 @@ def _check_images(dataset: BaseDataset) -> None:
     for key, what in (('img_path', 'images'), ('seg_map_path', 'masks')):
         missing = []
         for info in dataset.data_list:
-            folder, name = os.path.split(info.get(key, ''))
+            folder, name = os.path.split(info.get(key) or '')
             if folder and folder not in names:
                 names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
             if folder and name not in names[folder]:
