@@ -64,7 +64,7 @@ def test_coco_is_added():
 
 @pytest.mark.parametrize('name', NAMES)
 def test_multiply_adds_of_the_configurations(name):
-    """Those at 256 px, by area: the paper has 142 and 136 for s = 1.0 and 21 classes; kernels keep their size, so it is no exact rule."""
+    """The 142 and 136 M of s = 1.0 at 256 px, by area; DiCENet's kernels keep their size, so roughly."""
     cfg = load(name)
     height, width = image_shape(cfg)
     expected = dict(dicenet=141.4, espnetv2=135.8)[name.split('_')[1]] * height * width / 256 ** 2
