@@ -309,8 +309,8 @@ def test_the_nearest_folder_is_named(tmp_path):
 
 
 def test_other_tasks_are_refused(tmp_path):
-    with pytest.raises(UserError, match='--data works with configurations whose default_scope is mmdet, .* mmpretrain'):
-        use_data(Config(dict(default_scope='mmpretrain')), str(tmp_path), ['train'])
+    with pytest.raises(UserError, match='--data works with .* whose default_scope is mmdet or .* here it is mmpose'):
+        use_data(Config(dict(default_scope='mmpose')), str(tmp_path), ['train'])
 
 
 # the commands, from a folder to a tested model
