@@ -89,9 +89,10 @@ def make_pairs(images, masks, names, size=(96, 72), suffix='.jpg', mask_suffix='
     images, masks = Path(images), Path(masks)
     for folder in (images, masks):
         folder.mkdir(parents=True, exist_ok=True)
+    palette = [(0, 0, 0), (200, 0, 0), (0, 200, 0)]
     for index, name in enumerate(names):
         cv2.imwrite(str(images / f'{name}{suffix}'), scene(index, size)[0])
-        save_mask(class_mask(index, size, classes), [(0, 0, 0), (200, 0, 0), (0, 200, 0)], masks / f'{name}{mask_suffix}')
+        save_mask(class_mask(index, size, classes), palette, masks / f'{name}{mask_suffix}')
 
 
 def make_voc_masks(root, splits):

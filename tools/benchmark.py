@@ -168,8 +168,9 @@ def segmentation_cases(args) -> Iterator[Case]:
         x = torch.randn(batch, 3, 384, 384)
         contenders = {}
         for kind, network in networks.items():
+            fused = dicenet_mm.fuse(network)
             contenders[f'{kind}, plain'] = plain(lambda m=network, x=x: m._forward(x))
-            contenders[f'{kind}, fused'] = lambda m=dicenet_mm.fuse(network), x=x: m._forward(x)
+            contenders[f'{kind}, fused'] = lambda m=fused, x=x: m._forward(x)
         yield f'segmentation s=1.0 at 384 batch {batch}', contenders, {}
 
 

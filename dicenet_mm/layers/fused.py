@@ -3,6 +3,7 @@ from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -10,6 +11,7 @@ from dicenet_mm.ops import inference, library
 
 from .blocks import DiCEBlock, StridedDiCEBlock
 from .dice import DiCEUnit
+from .pyramid_pool import EfficientPyramidPool, branch_size, resize
 from .units import ConvNormAct
 
 
@@ -92,12 +94,35 @@ class FusedDiCEStage(FusedLayer):
         return inference.dice_stage(x, self.pack('strided'), self.pack('blocks'))
 
 
+class FusedPyramidPool(FusedLayer):
+    """An :class:`EfficientPyramidPool`, (N, C_in, H, W) -> (N, C_out, H, W).
+
+    The merging convolution has one output for each channel of the branches: it is the sum of a depth-wise convolution
+    of each branch, so that nothing is concatenated or shuffled. The branches' normalisation is folded into the
+    convolutions before it, since resizing keeps scale and shift.
+    """
+
+    def __init__(self, scales: Sequence[float], **packs: Sequence[Tensor]):
+        super().__init__(**packs)
+        self.scales = scales
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = inference.point_wise(x, self.pack('project'))
+        size, merged = x.shape[2:], None
+        for scale, branch, slope, merge in zip(self.scales, self.pack('branches'), self.pack('slopes'),
+                                               self.pack('merges')):
+            y = resize(inference.spatial_conv(resize(x, branch_size(size, scale)), branch), size)
+            y = inference.spatial_conv(functional.prelu(y, slope), merge)
+            merged = y if merged is None else merged + y
+        return inference.point_wise(functional.prelu(merged, *self.pack('slope')), self.pack('out'))
+
+
 def fuse_layer(module: nn.Module) -> nn.Module | None:
     """The fused form of one layer, or None if it has none.
 
-    Fused are units, blocks, 3x3 max pooling of stride 2, and the convolutions of :func:`fuse_conv`; in float32 on the
-    CPU (units also on CUDA, where they were compiled for it), with BN as normalisation and PReLU, ReLU or none as
-    activation.
+    Fused are units, blocks, pyramid pools, 3x3 max pooling of stride 2, and the convolutions of :func:`fuse_conv`; in
+    float32 on the CPU (units also on CUDA, where they were compiled for it), with BN as normalisation and PReLU, ReLU
+    or none as activation.
     """
     packer = _PACKERS.get(type(module))
     devices = inference.UNIT_DEVICES if type(module) is DiCEUnit else {'cpu'}
@@ -187,13 +212,32 @@ def _stage(layers: nn.Sequential) -> nn.Module | None:
                           blocks=[tensor for packs in blocks for pack in packs.values() for tensor in pack])
 
 
+def _pyramid_pool(pool: EfficientPyramidPool) -> nn.Module | None:
+    affine, (norm, act) = _affine(pool.norm_act[0]), pool.norm_act
+    slopes, merge, project = _slope(act, norm.weight), _folded(pool.merge), _point(pool.project)
+    if isinstance(pool.out, nn.Conv2d):
+        out = inference.pack_point(pool.out.weight, pool.out.bias, torch.ones(pool.out.out_channels))
+    else:
+        out = _point(pool.out)
+    if affine is None or slopes is None or not (merge and project and out):
+        return None
+    weight, bias, slope = merge
+    branches, merges = [], []
+    for index, (conv, scale, shift) in enumerate(zip(pool.branches, *(v.chunk(len(pool.branches)) for v in affine))):
+        one = torch.ones_like(scale)
+        branches.append(inference.pack_spatial(conv.weight * scale.view(-1, 1, 1, 1), shift, one))
+        merges.append(inference.pack_spatial(weight[:, index:index + 1], bias if index == 0 else 0 * bias, one))
+    return FusedPyramidPool(pool.scales, project=project, branches=branches, merges=merges, out=out, slope=[slope],
+                            slopes=slopes.chunk(len(pool.branches)))
+
+
 def _only_unit(unit: DiCEUnit) -> nn.Module | None:
     packed = _unit(unit)
     return FusedDiCEUnit(unit=packed) if packed else None
 
 
 _PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block,
-            StridedDiCEBlock: _strided_block, nn.Sequential: _stage}
+            StridedDiCEBlock: _strided_block, nn.Sequential: _stage, EfficientPyramidPool: _pyramid_pool}
 
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:

@@ -47,8 +47,7 @@ class EfficientPyramidPool(nn.Module):
         size = x.shape[2:]
         outs = []
         for scale, branch in zip(self.scales, self.branches):
-            scaled = resize(x, [max(ceil(side * scale), MIN_SIDE) for side in size])
-            outs.append(resize(branch(scaled), size))
+            outs.append(resize(branch(resize(x, branch_size(size, scale))), size))
         # each group of the merging convolution sees one channel at every scale
         x = functional.channel_shuffle(self.norm_act(torch.cat(outs, dim=1)), len(outs))
         return self.out(self.merge(x))
@@ -77,6 +76,11 @@ class EfficientPointWise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
         return self.expand(x) * self.gate(x)
+
+
+def branch_size(size: Sequence[int], scale: float) -> list[int]:
+    """Height and width of the map in a branch, px."""
+    return [max(ceil(side * scale), MIN_SIDE) for side in size]
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:

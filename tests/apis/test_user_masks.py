@@ -152,7 +152,7 @@ def no_twin(root):
     (lambda root: root.mkdir(), 'expected JPEGImages/ with SegmentationClass/ (VOC), or images/ with masks/; found '
                                 'nothing; is it the right folder?'),
     (no_masks, 'found 1 .png files; there are images but no masks'),
-    (some_without, '2 of the 20 images of {root}/images have no mask in {root}/masks: img_3.png, img_4.png are missing'),
+    (some_without, '2 of the 20 images of {root}/images have no mask in {root}/masks: img_3.png, img_4.png are'),
     (zero_and_255, 'the masks hold only 0 and 255, and 255 is ignored: give the classes the numbers 0, 1, 2'),
     (one_class, '{root}/classes.txt needs the names of two classes or more, one a line'),
     (too_few_names, ' pixels of class 2, but the classes are 0 to 1 (255 is ignored)'),

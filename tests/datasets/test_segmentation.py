@@ -1,9 +1,14 @@
 """Masks: what is read, and what is refused and how."""
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.registry import DATASETS, init_default_scope
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 from dicenet_mm.datasets import CityscapesSegDataset, VOCSegDataset
@@ -152,15 +157,10 @@ def test_no_image_is_left(tmp_path):
 
 def test_small_images_are_padded_in_training():
     """Crops below the crop size: the mean in the image, 255 in the mask."""
-    import torch
-    from mmengine.config import Config
-    from mmengine.registry import MODELS
-    from mmseg.structures import SegDataSample
-    from mmengine.structures import PixelData
-    cfg = Config.fromfile('configs/_base_/models/espnetv2_segmentor.py')
+    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/_base_/models/espnetv2_segmentor.py')
     init_default_scope('mmseg')
     preprocess = MODELS.build(cfg.model.data_preprocessor)
-    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, 40, 300, dtype=torch.long)[..., :60]))
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, 40, 60, dtype=torch.long)))
     out = preprocess(dict(inputs=[torch.full((3, 40, 60), 200, dtype=torch.uint8)], data_samples=[sample]), True)
     assert out['inputs'].shape == (1, 3, 256, 256) and (out['inputs'][0, :, 40:] == 0).all()
     mask = out['data_samples'][0].gt_sem_seg.data

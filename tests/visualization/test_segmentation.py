@@ -59,8 +59,9 @@ def test_small_pictures_are_enlarged_and_truth_stands_beside():
     mask = PixelData(data=torch.ones(1, 16, 32, dtype=torch.long))
     drawn = {}
     visualizer.add_image = lambda name, picture, step: drawn.update({name: picture})
-    visualizer.add_datasample('both', np.zeros((16, 32, 3), np.uint8), SegDataSample(pred_sem_seg=mask, gt_sem_seg=mask))
-    one = draw(mask.data[0], np.zeros((16, 32, 3), np.uint8))
+    image = np.zeros((16, 32, 3), np.uint8)
+    visualizer.add_datasample('both', image, SegDataSample(pred_sem_seg=mask, gt_sem_seg=mask))
+    one = draw(mask.data[0], image)
     assert one.shape[0] == 320 and one.shape[1] > 640
     assert drawn['both'].shape == (320, 2 * one.shape[1], 3)
 

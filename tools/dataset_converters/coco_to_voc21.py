@@ -43,17 +43,17 @@ def convert(root: Path, split: str, min_pixels: int) -> tuple[int, int]:
     import contextlib
     import io
 
-    from mmseg.datasets import PascalVOCDataset
     from pycocotools.coco import COCO
     from tqdm import tqdm
 
     from dicenet_mm.apis import require_file
+    from dicenet_mm.datasets import VOCSegDataset
     from dicenet_mm.evaluation import save_mask
 
     file = require_file(str(root / f'annotations/instances_{split}.json'), 'annotation file')
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(file))
-    classes = PascalVOCDataset.METAINFO['classes']
+    classes = VOCSegDataset.METAINFO['classes']
     labels = {entry['id']: classes.index(name) for entry in coco.loadCats(coco.getCatIds())
               if (name := RENAMED.get(entry['name'], entry['name'])) in classes}
     kept = []
@@ -62,7 +62,7 @@ def convert(root: Path, split: str, min_pixels: int) -> tuple[int, int]:
         if ((mask > 0) & (mask < 255)).sum() < min_pixels:
             continue
         name = Path(image['file_name']).stem
-        save_mask(mask, PascalVOCDataset.METAINFO['palette'], root / f'voc21_{split}/{name}.png')
+        save_mask(mask, VOCSegDataset.METAINFO['palette'], root / f'voc21_{split}/{name}.png')
         kept.append(name)
     (root / f'voc21_{split}.txt').write_text(''.join(f'{name}\n' for name in kept))
     return len(kept), len(coco.getImgIds())
