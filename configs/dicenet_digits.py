@@ -1,7 +1,7 @@
 # scikit-learn's handwritten digits at 64 px: 1437 + 360 images of 8 px, nothing to download, minutes on one core.
 _base_ = './dicenet_cifar10.py'
 
-model = dict(backbone=dict(widen_factor=0.2))
+model = dict(backbone=dict(widen_factor=0.5))
 # No mirror images, which are no digits.
 train_pipeline = [
     dict(type='RandomCrop', crop_size=8, padding=1, pad_val=255),

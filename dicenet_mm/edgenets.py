@@ -1,15 +1,19 @@
 """The authors' checkpoints (EdgeNets) in this toolkit's parameter names."""
 import re
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from dicenet_mm.errors import UserError
-from dicenet_mm.models.backbones.dicenet import WIDTHS
+from dicenet_mm.models.backbones import dicenet, espnetv2
 
-# Theirs -> ours, in the order of application. A CBR is `cbr.0-2` with them: convolution, normalisation, activation.
-_NAMES = [(re.compile(pattern), name) for pattern, name in (
-    (r'^(base_net\.)?level1\.', 'stem.'),
-    (r'^(base_net\.)?level([345])\.', lambda match: f'stage{int(match[2]) - 2}.'),
+Names = Sequence[tuple[str, str]]
+
+# Theirs -> ours, as patterns in the order of application. A CBR is convolution, normalisation, activation with both;
+# they are `cbr.0-2` in DiCENet and the decoder, `conv`, `bn` and `act` in ESPNetv2.
+_DICENET: Names = (
+    (r'^level1\.', 'backbone.stem.'),
+    *((rf'^level{stage + 2}\.', f'backbone.stage{stage}.') for stage in (1, 2, 3)),
     (r'\.left_layer\.', '.left.'),
     (r'\.right_layer\.', '.right.'),
     (r'\.layer_right\.', '.branch.'),
@@ -22,38 +26,98 @@ _NAMES = [(re.compile(pattern), name) for pattern, name in (
     (r'\.proj_layer\.', '.dim_fuse.spatial.'),
     (r'\.linear_comb_layer\.', '.dim_fuse.gate.'),
     (r'\.cbr\.', '.'),
-)]
+)
+_ESPNETV2: Names = (
+    (r'^level1\.', 'backbone.stem.'),
+    *((rf'^level5\.{unit}\.', f'backbone.last.{index}.') for index, unit in enumerate((3, 4))),
+    *((rf'^level{stage + 1}_0\.', f'backbone.stage{stage}.0.') for stage in (1, 2, 3, 4)),
+    # the units of stride 1, of which each part but the activation is in our block's `eesp`
+    *((rf'^level{stage + 1}\.{unit}\.(?!module_act)', f'backbone.stage{stage}.{unit + 1}.eesp.')
+      for stage in (2, 3, 4) for unit in range(espnetv2.DEPTHS[stage - 1])),
+    *((rf'^level{stage + 1}\.{unit}\.module_act\.', f'backbone.stage{stage}.{unit + 1}.act.')
+      for stage in (2, 3, 4) for unit in range(espnetv2.DEPTHS[stage - 1])),
+    (r'\.proj_1x1\.', '.reduce.'),
+    (r'\.spp_dw\.(\d)\.conv\.', r'.branches.\1.'),
+    (r'\.conv_1x1_exp\.', '.expand.'),
+    (r'\.br_after_cat\.bn\.', '.norm_act.0.'),
+    (r'\.br_after_cat\.act\.', '.norm_act.1.'),
+    (r'\.inp_reinf\.', '.shortcut.'),
+    (r'\.conv\.', '.0.'),
+    (r'\.bn\.', '.1.'),
+    (r'(backbone\.stem|reduce|shortcut\.0|last\.\d)\.act\.', r'\1.2.'),
+)
+_DECODER: Names = (
+    *((rf'^(eff_pool_{2 ** (level + 4)}x{2 ** (level + 4)}|bu_dec_l{level + 1})\.', f'decode_head.pools.{level}.')
+      for level in range(4)),
+    *((rf'^(proj_enc_{2 ** (level + 5)}x{2 ** (level + 5)}|merge_enc_dec_l{level + 2})\.',
+       f'decode_head.skips.{level}.') for level in range(3)),
+    *((rf'^bu_br_({2 ** (level + 5)}x{2 ** (level + 5)}|l{level + 2})\.', f'decode_head.joins.{level}.')
+      for level in range(3)),
+    (r'\.projection_layer\.cbr\.', '.project.'),
+    (r'\.stages\.', '.branches.'),
+    (r'\.merge_layer\.0\.br\.', '.norm_act.'),
+    (r'\.merge_layer\.2\.cbr\.', '.merge.'),
+    (r'(pools\.[012])\.merge_layer\.3\.', r'\1.out.0.'),
+    (r'\.merge_layer\.3\.', '.out.'),
+    (r'\.br\.br\.0\.', '.out.1.'),
+    (r'\.br\.br\.1\.', '.out.2.'),
+    (r'\.expansion_layer\.cbr\.', '.expand.'),
+    (r'\.wt_layer\.', '.gate.'),
+)
+_CLASSIFIER: Names = (  # a single layer in ESPNetv2
+    (r'^classifier\.0\.', 'neck.layers.1.'),
+    (r'^classifier\.(2\.)?(weight|bias)$', r'head.fc.\2'),
+)
+_UNUSED = re.compile(r'^level\d_0\.eesp\.module_act\.')  # their strided units make it and leave it out
 
 
-def convert_dicenet(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
-    """Convert the encoder of a segmentation or ImageNet checkpoint.
+def convert_edgenets(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
+    """Convert a segmentation or ImageNet checkpoint of the authors.
 
     Args:
-        state_dict: The authors' file as loaded.
+        state_dict: The file as loaded.
 
     Returns:
-        The weights, with names that start with ``backbone.``, and what was recognised:
-        ``dict(widen_factor=..., input_size=px, left_out=[their modules that are not of the encoder])``.
+        The weights, with names that start with ``backbone.`` and ``decode_head.`` or, of a classifier, ``neck.`` and
+        ``head.``, and what was recognised: ``dict(backbone=dict(type=..., widen_factor=...), num_classes=outputs of the
+        decoder or classifier or None, left_out=[their modules that are not converted])``; for DiCENet ``input_size``,
+        px, is in ``backbone``, too.
 
     Raises:
-        UserError: If this is not a DiCENet of the authors.
+        UserError: If this is neither a DiCENet nor an ESPNetv2 of the authors.
     """
-    if not any('.conv_channel.' in key for key in state_dict):
-        raise UserError('this is not a DiCENet checkpoint of the authors: there is no DiCE unit in it')
+    if any('.conv_channel.' in key for key in state_dict):
+        encoder, recognise = _DICENET, _recognise_dicenet
+    elif any('.spp_dw.' in key for key in state_dict):
+        encoder, recognise = _ESPNETV2, _recognise_espnetv2
+    else:
+        raise UserError('this is not a checkpoint of the authors: there is neither a DiCE unit nor an EESP unit in it '
+                        f'(its names are like {next(iter(state_dict), "none")})')
     weights, left_out = {}, set()
     for key, value in state_dict.items():
-        if not re.match(r'(base_net\.)?level[1345]\.', key):
+        key = re.sub(r'^(module\.)?(base_net\.)?', '', key)
+        name = _rename(key, encoder if key.startswith('level') else (*_DECODER, *_CLASSIFIER))
+        if name.startswith(('neck.', 'head.')):
+            weights[name] = _reshaped(name, value)
+        elif name.startswith(('backbone.', 'decode_head.')):
+            weights[name] = _reordered(name, value) if encoder is _DICENET else value
+        elif not _UNUSED.match(key):
             left_out.add(key.split('.')[0])
-            continue
-        name = key
-        for pattern, replacement in _NAMES:
-            name = pattern.sub(replacement, name)
-        weights[f'backbone.{name}'] = _reordered(name, value)
-    return weights, dict(**_recognise(weights), left_out=sorted(left_out))
+    scores = weights.get('decode_head.pools.3.out.weight', weights.get('head.fc.weight'))
+    return weights, dict(backbone=recognise(weights), num_classes=None if scores is None else len(scores),
+                         left_out=sorted(left_out))
+
+
+def _rename(key: str, names: Names) -> str:
+    if _UNUSED.match(key):
+        return key
+    for pattern, replacement in names:
+        key = re.sub(pattern, replacement, key)
+    return key
 
 
 def _reordered(name: str, value: Tensor) -> Tensor:
-    """Kernels without a channel axis, the width kernel's axes swapped, 3D channels interleaved."""
+    """DiCENet's kernels without a channel axis, the width kernel's axes swapped, 3D channels interleaved."""
     if '.dim_conv.' in name:
         value = value[:, 0]
         return value.transpose(1, 2).contiguous() if name.endswith('width_weight') else value
@@ -62,12 +126,28 @@ def _reordered(name: str, value: Tensor) -> Tensor:
     return value
 
 
-def _recognise(weights: dict[str, Tensor]) -> dict:
+def _reshaped(name: str, value: Tensor) -> Tensor:
+    """Of a classifier, whose layers may be linear or 1x1 convolutions: the neck's a convolution, the head's linear."""
+    if name == 'neck.layers.1.weight':
+        return value.reshape(*value.shape[:2], 1, 1)
+    return value.flatten(1) if name == 'head.fc.weight' else value
+
+
+def _recognise_dicenet(weights: dict[str, Tensor]) -> dict:
     stem = weights['backbone.stem.0.weight'].shape[0]
     # the first stride-1 block lets as many channels pass as the stem has; the others are its unit's
     stage1 = stem + weights['backbone.stage1.1.branch.1.dim_conv.depth_weight'].shape[0]
     kernels = weights['backbone.stage1.0.right.1.dim_conv.height_weight'].shape[0]
-    for factor, widths in WIDTHS.items():
+    return dict(type='DiCENet', widen_factor=_width(dicenet.WIDTHS, stem, stage1), input_size=8 * kernels)
+
+
+def _recognise_espnetv2(weights: dict[str, Tensor]) -> dict:
+    stem, stage1 = weights['backbone.stem.0.weight'].shape[0], weights['backbone.stage1.0.act.weight'].shape[0]
+    return dict(type='ESPNetv2', widen_factor=_width(espnetv2.WIDTHS, stem, stage1))
+
+
+def _width(known: dict[float, tuple[int, ...]], stem: int, stage1: int) -> float:
+    for factor, widths in known.items():
         if widths[:2] == (stem, stage1):
-            return dict(widen_factor=factor, input_size=8 * kernels)
-    raise UserError(f'a DiCENet with {stem} channels in the stem and {stage1} in stage 1 is none of the known widths')
+            return factor
+    raise UserError(f'a network with {stem} channels in the stem and {stage1} in stage 1 is none of the known widths')

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dicenet_mm.evaluation import save_mask
+
 
 def scene(index, size=(96, 72), boxes=2):
     """An image (H, W, 3) with bright rectangles on noise, and their boxes [x1, y1, x2, y2]."""
@@ -69,4 +71,46 @@ def make_coco(root, splits, classes=('person', 'car')):
         categories = [dict(id=number + 1, name=name) for number, name in enumerate(classes)]
         Path(root, 'annotations', f'instances_{split}.json').write_text(
             json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    return Path(root)
+
+
+def class_mask(index, size=(96, 72), classes=3):
+    """A mask (H, W) of rectangles of classes from 1, where :func:`scene` has its boxes; 255 along the upper rim."""
+    _, boxes = scene(index, size)
+    mask = np.zeros(size[::-1], np.uint8)
+    for number, (x1, y1, x2, y2) in enumerate(boxes):
+        mask[y1:y2, x1:x2] = 1 + (index + number) % (classes - 1)
+    mask[:2] = 255
+    return mask
+
+
+def make_pairs(images, masks, names, size=(96, 72), suffix='.jpg', mask_suffix='.png', classes=3):
+    """Folders of images and of their masks, palette PNGs."""
+    images, masks = Path(images), Path(masks)
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate(names):
+        cv2.imwrite(str(images / f'{name}{suffix}'), scene(index, size)[0])
+        save_mask(class_mask(index, size, classes), [(0, 0, 0), (200, 0, 0), (0, 200, 0)], masks / f'{name}{mask_suffix}')
+
+
+def make_voc_masks(root, splits):
+    """VOC's layout for segmentation: ``splits`` maps the name of a list to the names of its images."""
+    root = Path(root)
+    make_pairs(root / 'JPEGImages', root / 'SegmentationClass', [name for names in splits.values() for name in names])
+    (root / 'ImageSets/Segmentation').mkdir(parents=True)
+    for split, names in splits.items():
+        (root / f'ImageSets/Segmentation/{split}.txt').write_text(''.join(f'{name}\n' for name in names))
+    return root
+
+
+def make_folders(root, classes):
+    """Class folders: ``classes`` maps a name to its number of images, each class of a colour of its own."""
+    for label, (name, count) in enumerate(classes.items()):
+        folder = Path(root, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            image, _ = scene(index)
+            image[..., label % 3] = 255 - 40 * (label // 3 % 6)
+            cv2.imwrite(str(folder / f'{index}.jpg'), image)
     return Path(root)

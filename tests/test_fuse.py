@@ -5,24 +5,11 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock
 from dicenet_mm.models.backbones import DiCENet
-
-
-def randomised(model):
-    """Normalisation, slopes and biases away from their starting values, so that a wrong fold shows."""
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.2)
-            nn.init.normal_(module.running_mean, std=0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        elif isinstance(module, nn.PReLU):
-            nn.init.uniform_(module.weight, -0.5, 1.2)
-    return model.eval()
+from tests.naive import randomised
 
 
 def outputs(model, x):

@@ -150,6 +150,26 @@ def detector_cases(args) -> Iterator[Case]:
                dict(bytes=0, macs=macs_of(lambda run=run: run(ssd))))
 
 
+def segmentation_cases(args) -> Iterator[Case]:
+    """The two encoders under one decoder, at similar multiply-adds (Figure 9)."""
+    from dicenet_mm.models.segmentors import ESPNetv2Segmentor
+    networks = {}
+    for kind in ('DiCENet', 'ESPNetv2'):
+        network = ESPNetv2Segmentor(dict(type=kind, widen_factor=1.0, out_indices=(0, 1, 2, 3)),
+                                    dict(type='ESPNetv2Head', num_classes=21))
+        network.forward = network._forward
+        calibrated(network, torch.randn(2, 3, 384, 384))
+        del network.forward  # deep copies must not run the original
+        networks[kind] = network
+    for batch in args.batch:
+        x = torch.randn(batch, 3, 384, 384)
+        contenders = {}
+        for kind, network in networks.items():
+            contenders[f'{kind}, plain'] = plain(lambda m=network, x=x: m._forward(x))
+            contenders[f'{kind}, fused'] = lambda m=dicenet_mm.fuse(network), x=x: m._forward(x)
+        yield f'segmentation s=1.0 at 384 batch {batch}', contenders, {}
+
+
 def training_cases(args) -> Iterator[Case]:
     for width in (1.0, 2.4):
         model, x = Classifier(width).train(), torch.randn(16, 3, 224, 224)
@@ -247,7 +267,7 @@ def report(name: str, times: dict[str, dict[str, float]], facts: dict, rates: di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cases = dict(operator=operator_cases, unit=unit_cases, network=network_cases, detector=detector_cases,
-                 training=training_cases)
+                 segmentation=segmentation_cases, training=training_cases)
     parser.add_argument('what', nargs='*', default=[], help=f'any of {", ".join(cases)}; all of them by default')
     parser.add_argument('--threads', type=int, nargs='+', default=[1])
     parser.add_argument('--batch', type=int, nargs='+', default=[1])

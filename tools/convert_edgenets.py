@@ -1,5 +1,12 @@
 """Convert a checkpoint of the paper's authors (EdgeNets).
 
+A segmentation or ImageNet checkpoint becomes one that the other commands take as it is:
+
+    python tools/convert_edgenets.py espnetv2_s_2.0_pascal_384x384.pth espnetv2_2.0_voc.pth
+    python tools/demo.py photo.jpg --weights espnetv2_2.0_voc.pth
+
+Its encoder can start any other training:
+
     python tools/convert_edgenets.py dicenet_s_1.0_pascal_256x256.pth dicenet_1.0.pth
     python tools/train.py CONFIG --cfg-options model.backbone.widen_factor=1.0 \\
         model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.prefix=backbone. \\
@@ -16,19 +23,39 @@ def parse_args():
 
 
 def run(args):
+    import re
     from pathlib import Path
 
     import torch
 
-    from dicenet_mm.apis import read_checkpoint
-    from dicenet_mm.edgenets import convert_dicenet
+    from dicenet_mm.apis import load_config, read_checkpoint
+    from dicenet_mm.datasets import CityscapesSegDataset, ImageNetFolders, VOCSegDataset
+    from dicenet_mm.edgenets import convert_edgenets
 
-    checkpoint = read_checkpoint(args.source)
-    weights, meta = convert_dicenet(checkpoint.get('state_dict', checkpoint))
+    checkpoint, source = read_checkpoint(args.source), Path(args.source).name
+    weights, meta = convert_edgenets(checkpoint.get('state_dict', checkpoint))
+    backbone = meta['backbone']
+    network = ', '.join(f'{key}={value}' for key, value in backbone.items() if key != 'type')
+    said, name, data = [f'{backbone["type"]} with {network}'], backbone['type'].lower(), None
+    if 'head.fc.weight' in weights:
+        if meta['num_classes'] == 1000:
+            data = ImageNetFolders
+            config = f'configs/{"" if name == "dicenet" else "baselines/"}{name}_imagenet_e150_b512.py'
+    elif meta['num_classes'] in (20, 21):  # the size is nowhere but in the name of the file
+        data, suffix, sizes = {21: (VOCSegDataset, 'voc12aug', ('256', '384')),
+                               20: (CityscapesSegDataset, 'cityscapes', ('512x256', '1024x512'))}[meta['num_classes']]
+        size = next((size for size in sizes if re.search(rf'(?<!\d){size}(?!\d)', source)), sizes[0])
+        config = f'configs/espnetv2_{name}_{size}_{suffix}.py'
+    if data:
+        cfg = load_config(str(Path(__file__).parents[1] / config), {
+            f'model.backbone.{key}': value for key, value in backbone.items()})
+        meta.update(cfg=cfg.pretty_text, dataset_meta=data.METAINFO)
+        said.append(f'for {config}')
+    said.append(f'{len(weights)} tensors')
     Path(args.target).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(state_dict=weights, meta=dict(meta, source=Path(args.source).name)), args.target)
-    print(f'{args.target}: DiCENet with widen_factor={meta["widen_factor"]}, input_size={meta["input_size"]}, '
-          f'{len(weights)} tensors' + (f'; left out: {", ".join(meta["left_out"])}' if meta['left_out'] else ''))
+    torch.save(dict(state_dict=weights, meta=dict(meta, source=source)), args.target)
+    print(f'{args.target}: {", ".join(said)}' + (f'; left out: {", ".join(meta["left_out"])}' if meta['left_out']
+                                                 else ''))
 
 
 if __name__ == '__main__':

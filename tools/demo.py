@@ -18,6 +18,8 @@ def parse_args():
     made.add_argument('--out-dir', default='outputs', metavar='DIR', help='where the results go (default: outputs)')
     made.add_argument('--score-thr', type=float, default=0.3, metavar='S',
                       help='leave out what scores less (default: 0.3)')
+    made.add_argument('--opacity', type=float, metavar='A',
+                      help="of the masks over the image, 0 to 1 (default: the configuration's)")
     made.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at a time (default: 1)')
     made.add_argument('--no-fuse', action='store_true', help='run the model in the form it was trained in')
     return made.parse_args()
@@ -36,9 +38,13 @@ def run(args):
         raise UserError(f'--batch-size must be at least 1, got {args.batch_size}')
     if not 0 <= args.score_thr <= 1:
         raise UserError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
+    if args.opacity is not None and not 0 <= args.opacity <= 1:
+        raise UserError(f'--opacity must be from 0 to 1, got {args.opacity}')
     weights = args.weights or find_model(args.model)
     files = expand_inputs(args.inputs) if args.inputs else sample_images()
     inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse)
+    if args.opacity is not None:
+        inferencer.visualizer.alpha = args.opacity
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     predictions = annotate(inferencer, files, out_dir, args.score_thr, args.batch_size)

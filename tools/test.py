@@ -12,7 +12,7 @@ def parse_args():
     made.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
     made.add_argument('--eval', nargs='+', metavar='NAME',
                       help='metrics, such as mAP (default: the evaluator of the configuration)')
-    made.add_argument('--out', metavar='FILE.json', help='write the predictions')
+    made.add_argument('--out', metavar='FILE.json', help='write the predictions; of segmentation, a folder of masks')
     made.add_argument('--show-dir', metavar='DIR', help='draw every image with truth and prediction side by side')
     made.add_argument('--tta', action='store_true', help="average over the configuration's test-time augmentations")
     made.add_argument('--fuse', action='store_true', help='test the inference form of the model')
@@ -50,10 +50,14 @@ def run(args):
     if args.eval and args.data:
         select_metrics(cfg, args.eval)
     if args.out:
-        if not args.out.endswith('.json'):
+        masks = cfg.get('default_scope') == 'mmseg'
+        if not masks and not args.out.endswith('.json'):
             raise UserError(f'--out writes JSON: give a name that ends in .json, not {args.out}')
+        if masks and Path(args.out).suffix:
+            raise UserError(f'--out writes a folder of masks: give the name of a folder, not {args.out}')
         metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        cfg.test_evaluator = [*metrics, dict(type='PredictionDump', out_file=args.out)]
+        cfg.test_evaluator = [*metrics, dict(type='MaskDump', out_dir=args.out) if masks else
+                              dict(type='PredictionDump', out_file=args.out)]
     if args.show_dir:
         if 'visualization_hook' not in cfg:
             raise UserError(f'{args.config} does not say how to draw (visualization_hook): leave --show-dir out')

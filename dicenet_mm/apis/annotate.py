@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dicenet_mm.errors import UserError
+from dicenet_mm.evaluation import save_mask
 
 from .inferencer import Inferencer
 from .inputs import VIDEOS
@@ -22,7 +23,8 @@ def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score
     Args:
         inferencer: The model.
         files: Images and videos. Unreadable ones are left out with a warning.
-        out_dir: Where ``<name>.jpg`` and ``<name>.mp4`` go.
+        out_dir: Where ``<name>.jpg`` and ``<name>.mp4`` go, and masks as ``<name>.png`` and, of videos,
+            ``<name>_masks/<frame>.png``.
         score_thr: Predictions below it are left out.
         batch_size: Images at a time; no more are held in memory.
 
@@ -45,6 +47,11 @@ def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score
             for (entry, image), sample in zip(batch, samples):
                 height, width = image.shape[:2]
                 predictions.append(dict(**entry, width=width, height=height, **inferencer.plain(sample, score_thr)))
+                if 'pred_sem_seg' in sample:
+                    frame = f'_masks/{entry["frame"]:06d}' if 'frame' in entry else ''
+                    save_mask(sample.pred_sem_seg.data.squeeze().numpy(force=True),
+                              inferencer.dataset_meta.get('palette'),
+                              out_dir / f'{names[Path(entry["input"])]}{frame}.png')
                 yield entry, inferencer.draw(image, sample, score_thr)
 
     for entry, picture in predict(_read_images(tqdm(images, desc='images', disable=None if images else True))):

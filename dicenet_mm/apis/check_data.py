@@ -15,6 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from rich.console import Console
 from rich.table import Table
 
+from dicenet_mm.datasets import CheckedSegDataset
 from dicenet_mm.datasets.detection import head
 from dicenet_mm.datasets.images import MAX_UNREADABLE, SkipsUnreadable
 from dicenet_mm.errors import UserError
@@ -29,7 +30,7 @@ MAX_LISTED = 100  # classes
 class Split:
     """What a data loader gets: its annotation files, class names, number of images, and boxes of each label.
 
-    In classification, where ``counted`` is ``'labels'``, images of each label take the place of boxes.
+    Of ``'labels'`` and ``'masks'`` (see ``counted``), the images that each class occurs in are counted, not boxes.
     """
     files: list[str] = field(default_factory=list)
     classes: Sequence[str] = ()
@@ -73,6 +74,10 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
             split.classes = dataset.metainfo.get('classes') or ()
             split.images += len(dataset)
             batched += len(dataset) * times
+            if isinstance(dataset, CheckedSegDataset):
+                split.counted = 'masks'
+                split.boxes.update(dataset.count_images() if thorough else ())
+                continue
             split.boxes.update(label for info in dataset.data_list for label in _labels(info))
             split.counted = 'labels' if 'gt_label' in dataset.data_list[0] else 'boxes'
         contents[name] = split
@@ -100,8 +105,9 @@ def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
         table.add_row(name, *(str(split.boxes[label]) for split in splits))
     if len(first.classes) > MAX_LISTED:
         table.add_row(f'{len(first.classes) - MAX_LISTED} more classes')
-    table.add_section()
-    table.add_row(first.counted, *(str(split.boxes.total()) for split in splits))
+    if first.counted != 'masks':
+        table.add_section()
+        table.add_row(first.counted, *(str(split.boxes.total()) for split in splits))
     print(*notes, sep='\n')
     Console().print(table)
     for name, split in contents.items():
@@ -148,17 +154,19 @@ def _read(dataset: BaseDataset, loader: str) -> None:
 
 
 def _check_images(dataset: BaseDataset) -> None:
-    names, missing = {}, []
-    for info in dataset.data_list:
-        folder, name = os.path.split(info.get('img_path', ''))
-        if folder and folder not in names:
-            names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if folder and name not in names[folder]:
-            missing.append(info['img_path'])
+    names = {}
     allowed = MAX_UNREADABLE if isinstance(dataset, SkipsUnreadable) and not dataset.test_mode else 0
-    if len(missing) > allowed * len(dataset):
-        raise UserError(f'{len(missing)} of the {len(dataset)} images of {dataset.ann_file or dataset.data_root} are '
-                        f'missing: {head(missing, 2)}; put them there, or take them out of the annotations')
+    for key, what in (('img_path', 'images'), ('seg_map_path', 'masks')):
+        missing = []
+        for info in dataset.data_list:
+            folder, name = os.path.split(info.get(key) or '')
+            if folder and folder not in names:
+                names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            if folder and name not in names[folder]:
+                missing.append(info[key])
+        if len(missing) > allowed * len(dataset):
+            raise UserError(f'{len(missing)} of the {len(dataset)} {what} of {dataset.ann_file or dataset.data_root} '
+                            f'are missing: {head(missing, 2)}; put them there, or take them out of the annotations')
 
 
 def _labels(info: dict) -> list[int]:

@@ -72,5 +72,6 @@ class Inferencer:
 
     def draw(self, image: np.ndarray, sample: BaseDataElement, score_thr: float = 0.3) -> np.ndarray:
         """The image with a prediction drawn into it, (H', W', 3) uint8 in BGR."""
-        self.visualizer.add_datasample('', image[..., ::-1], sample, draw_gt=False, pred_score_thr=score_thr)
+        scored = {} if 'pred_sem_seg' in sample else dict(pred_score_thr=score_thr)
+        self.visualizer.add_datasample('', image[..., ::-1], sample, draw_gt=False, **scored)
         return self.visualizer.get_image()[..., ::-1]

@@ -6,7 +6,9 @@ from .digit_scenes import DigitScenesDataset, sample_images
 from .digits import DigitsDataset
 from .images import ImageError, SkipsUnreadable, report_images
 from .multi_label import MultiLabelCocoDataset
+from .segmentation import CheckedSegDataset, CityscapesSegDataset, DigitScenesSegDataset, LoadMask, VOCSegDataset
 
-__all__ = ['BGRCIFAR10', 'CheckedCocoDataset', 'CheckedVOCDataset', 'DigitScenesDataset', 'DigitsDataset', 'ImageError',
-           'ImageFolderDataset', 'ImageNetFolders', 'MultiLabelCocoDataset', 'SkipsUnreadable', 'report_images',
+__all__ = ['BGRCIFAR10', 'CheckedCocoDataset', 'CheckedSegDataset', 'CheckedVOCDataset', 'CityscapesSegDataset',
+           'DigitScenesDataset', 'DigitScenesSegDataset', 'DigitsDataset', 'ImageError', 'ImageFolderDataset',
+           'ImageNetFolders', 'LoadMask', 'MultiLabelCocoDataset', 'SkipsUnreadable', 'VOCSegDataset', 'report_images',
            'sample_images']

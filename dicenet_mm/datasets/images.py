@@ -18,8 +18,8 @@ ENDINGS = {'JPEG': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}
 ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height change places
 
 
-class ImageError(UserError):
-    """An image cannot be used, or too many cannot.
+class DataError(UserError):
+    """A file of a data set is wrong.
 
     Args:
         message: The sentence. A data loader's worker hands it on with its traceback before it, which is left out.
@@ -27,6 +27,10 @@ class ImageError(UserError):
 
     def __init__(self, message: str):
         super().__init__(message.rsplit(f'{type(self).__name__}: ', 1)[-1].strip())
+
+
+class ImageError(DataError):
+    """An image (or its mask) cannot be read, or too many cannot."""
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -7,20 +7,24 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from .classification import best_labels
+from .segmentation import segments
 
 
 def to_plain(sample: dict, classes: Sequence[str], score_thr: float = 0.) -> dict:
     """What a model found in one image, as numbers and text.
 
     Args:
-        sample: A data sample as a dict, with ``pred_instances`` or ``pred_score``.
+        sample: A data sample as a dict, with ``pred_instances``, ``pred_sem_seg`` or ``pred_score``.
         classes: Class names.
         score_thr: Detections or labels below it are left out.
 
     Returns:
         ``{'detections': [{'label': name, 'score': 0 to 1, 'bbox': [x1, y1, x2, y2] in px of the original image}]}``,
-        best first. For classification, ``{'labels': [{'label': name, 'score': 0 to 1}]}``, 20 at most.
+        best first. For segmentation ``{'segments': [{'label': name, 'share': of the pixels, 0 to 1}]}``, largest first.
+        For classification ``{'labels': [{'label': name, 'score': 0 to 1}]}``, best first, 20 at most.
     """
+    if 'pred_sem_seg' in sample:
+        return dict(segments=segments(sample['pred_sem_seg']['data'].squeeze().numpy(force=True), classes))
     if 'pred_score' in sample:
         return dict(labels=[dict(label=classes[label], score=round(score, 4))
                             for label, score in best_labels(sample['pred_score'], score_thr)])

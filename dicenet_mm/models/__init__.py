@@ -1,2 +1,2 @@
 """Registered models."""
-from . import backbones, classifiers, detectors, necks  # noqa: F401
+from . import backbones, classifiers, decode_heads, detectors, necks, segmentors  # noqa: F401

@@ -1,5 +1,6 @@
 """Pictures of predictions."""
 from .detection import DetectionVisualizer
 from .labels import LabelVisualizer
+from .segmentation import SegmentationVisualizer
 
-__all__ = ['DetectionVisualizer', 'LabelVisualizer']
+__all__ = ['DetectionVisualizer', 'LabelVisualizer', 'SegmentationVisualizer']

@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 
 import cv2
+import mmcv
 import numpy as np
 from matplotlib.font_manager import findfont
 from mmengine.dist import master_only
@@ -48,7 +49,7 @@ class LabelVisualizer(Visualizer):
         drawn = _list(image, lines)
         self.set_image(drawn)
         if out_file:
-            cv2.imwrite(out_file, drawn[..., ::-1])
+            mmcv.imwrite(drawn[..., ::-1], out_file)
         else:
             self.add_image(name, drawn, step)
 

@@ -1,5 +1,5 @@
-# The paper fine-tunes from ImageNet weights and gives no rate or length: batch 128, rate 0.01 of the hybrid schedule and
-# 100 epochs are our choice.
+# The paper fine-tunes from ImageNet weights and gives no rate or length: batch 128, a rate of 0.01 in the hybrid
+# schedule and 100 epochs are our choice.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

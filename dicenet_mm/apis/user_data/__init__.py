@@ -10,9 +10,10 @@ from mmengine.config import Config
 
 from dicenet_mm.errors import UserError
 
-from . import classification, detection
+from . import classification, detection, segmentation
 
-TASKS = dict(mmdet=detection.use, mmpretrain=classification.use)  # by default_scope
+# By default_scope.
+TASKS = dict(mmdet=detection.use, mmpretrain=classification.use, mmseg=segmentation.use)
 
 
 def use_data(cfg: Config, folder: str, splits: Sequence[str],

@@ -32,7 +32,8 @@ class CurvesHook(Hook):
     def _draw(self, runner) -> None:
         scalars = {name: buffer.data[0] for name, buffer in runner.message_hub.log_scalars.items()}
         measured = [name for name in scalars if name.startswith('val/') and 'time' not in name]
-        measured.sort(key=lambda name: 'mAP' not in name)  # the main metric before those of single classes
+        # the main metric before those of single classes
+        measured.sort(key=lambda name: not any(main in name for main in ('mAP', 'mIoU', 'class_f1')))
         panels = [name for name in ('train/loss', 'train/lr', *measured[:1]) if len(scalars.get(name, ()))]
         if not panels:
             return

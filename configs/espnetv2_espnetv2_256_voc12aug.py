@@ -1,0 +1,3 @@
+_base_ = './espnetv2_dicenet_256_voc12aug.py'
+
+model = dict(backbone=dict(type='ESPNetv2'))
