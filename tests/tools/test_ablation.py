@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools.test_commands import command
 
-SMALL = ['--image-size', '32', '--width', '16', '--batch-size', '8']
+SMALL = ['--image-size', '32', '--width', '16', '--batch-size', '16']
 
 
 @pytest.fixture(scope='module')
@@ -15,7 +15,7 @@ def stripes(tmp_path_factory):
     """Class folders of horizontal and of vertical stripes, at any phase, in noise."""
     folder = tmp_path_factory.mktemp('stripes')
     rng = np.random.default_rng(0)
-    for split, number in (('train', 24), ('val', 10)):
+    for split, number in (('train', 24), ('val', 30)):
         for name in ('horizontal', 'vertical'):
             place = folder / split / name
             place.mkdir(parents=True)
@@ -28,12 +28,12 @@ def stripes(tmp_path_factory):
 
 
 def test_units_learn_and_are_compared(stripes, tmp_path, capsys):
-    args = ['dwise+pointwise', 'dimconv+dimfuse', '--data', stripes, '--seeds', '2', '--epochs', '8', *SMALL]
+    args = ['dwise+pointwise', 'dimconv+dimfuse', '--data', stripes, '--seeds', '2', '--epochs', '20', *SMALL]
     command('analysis/ablation.py', *args, '--json', tmp_path / 'a.json')
     printed = capsys.readouterr().out
     content = json.loads((tmp_path / 'a.json').read_text())
     assert content['scale'] == 'laptop' and 'Laptop scale' in printed
-    assert (content['train_images'], content['val_images'], content['classes']) == (48, 20, 2)
+    assert (content['train_images'], content['val_images'], content['classes']) == (48, 60, 2)
     for result in content['results']:
         scores = np.array(result['accuracies'])
         assert len(scores) == 2 and scores.mean() >= 80  # of 50 by chance
@@ -43,15 +43,14 @@ def test_units_learn_and_are_compared(stripes, tmp_path, capsys):
     separable, dice = content['results']
     assert dice['macs'] < separable['macs'] and dice['width'] == separable['width'] == 16
 
-    command('analysis/ablation.py', *args[1:4], '--seeds', '1', '--epochs', '8', *SMALL, '--json', tmp_path / 'b.json')
+    command('analysis/ablation.py', *args[1:4], '--seeds', '1', '--epochs', '20', *SMALL, '--json', tmp_path / 'b.json')
     again, = json.loads((tmp_path / 'b.json').read_text())['results']
     assert again['accuracies'] == dice['accuracies'][:1]  # a seed settles everything
 
 
 def test_widths_that_match_the_macs(stripes, tmp_path):
     command('analysis/ablation.py', 'dwise+pointwise', 'dimconv+dimfuse', 'dimconv+pointwise', '--match-macs',
-            '--data', stripes, '--seeds', '1', '--epochs', '1', '--image-size', '32', '--width', '48',
-            '--json', tmp_path / 'a.json')
+            '--data', stripes, '--seeds', '1', '--epochs', '1', *SMALL, '--width', '48', '--json', tmp_path / 'a.json')
     first, dice, dense = json.loads((tmp_path / 'a.json').read_text())['results']
     assert first['width'] == 48 and dice['width'] > 48 > dense['width']
     assert dice['macs'] == pytest.approx(first['macs'], rel=0.1) == dense['macs']

@@ -32,7 +32,7 @@ def parse_args():
     made.add_argument('--image-size', type=int, default=64, metavar='PX', help='(default: %(default)s)')
     made.add_argument('--seeds', type=int, default=3, metavar='N', help='seeds 0 to N - 1 (default: %(default)s)')
     made.add_argument('--epochs', type=int, default=5, help='(default: %(default)s)')
-    made.add_argument('--batch-size', type=int, default=32, help='(default: %(default)s)')
+    made.add_argument('--batch-size', type=int, default=64, help='(default: %(default)s)')
     made.add_argument('--lr', type=float, default=5e-3, help='peak rate of AdamW (default: %(default)s)')
     made.add_argument('--json', metavar='FILE', help='write the results there too')
     command.add_device(made)
@@ -154,10 +154,14 @@ def choose_widths(units: Sequence[str], args: argparse.Namespace, classes: int, 
 
 
 def fit(build: Callable, train, args: argparse.Namespace, seed: int, device: str):
-    """A network trained from this seed, which sets its weights and the order of the images."""
+    """A network trained from this seed, which sets its weights and the order of the images.
+
+    The statistics of its batch normalisations are those of the images it was trained on, under the final weights.
+    """
     import torch
     from mmengine.model import initialize
     from torch.nn.functional import cross_entropy
+    from torch.optim.swa_utils import update_bn
     from torch.utils.data import DataLoader
     torch.manual_seed(seed)
     model = build()
@@ -172,6 +176,7 @@ def fit(build: Callable, train, args: argparse.Namespace, seed: int, device: str
             cross_entropy(model(images), labels).backward()
             optimizer.step()
             schedule.step()
+    update_bn(loader, model)  # after so few steps the running statistics lag behind the weights, more or less by unit
     return model.eval()
 
 
