@@ -161,8 +161,8 @@ TABLES = [
         Row('DiCENet 512, COCO', 'ssd_dicenet_512_coco.py', 2600, scores='28.0'),
         Row('DiCENet 300, VOC', 'ssd_dicenet_300_voc0712.py', 700, scores='71.9'),
         Row('DiCENet 300, COCO', 'ssd_dicenet_300_coco.py', 900, scores='25.1')],
-        notes="Published in tenths of a billion. Rows without a count are of networks that are not built here; the "
-              "paper's ESPNetv2 has other heads than ours, which take up to half of its multiply-adds."),
+        notes="Published in tenths of a billion. Rows without a count are of networks that are not built here. With "
+              "our heads ESPNetv2 takes half to three quarters of the paper's, whose heads are not known here."),
     Table('VII', 'Several labels an image, COCO (class-wise, overall F1)', tolerance=0.03, rows=[
         Row('ShuffleNetV2', 'baselines/shufflenetv2_imagenet_e150_b512.py', 300, 3.5, '60.42, 67.58'),
         Row('ESPNetv2', 'baselines/espnetv2_imagenet_e150_b512.py', 284, 3.5, '63.41, 69.23'),
