@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.visualization import Visualizer
 
 import dicenet_mm  # noqa: F401 (closes the upstream gaps before a test imports anything of OpenMMLab)
 
@@ -13,6 +14,12 @@ torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_other_visualizer():
+    """Hooks draw with the newest visualizer of the process, which may be another test's."""
+    Visualizer._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')
