@@ -26,7 +26,7 @@ class FusedLayer(nn.Module):
                 self.register_buffer(key, tensor.detach().clone())
 
     def pack(self, name: str) -> list[Tensor]:
-        return [self._buffers[key] for key in self._names[name]]
+        return list(map(self._buffers.get, self._names[name]))
 
 
 class FusedPointWise(FusedLayer):

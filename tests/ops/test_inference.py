@@ -67,6 +67,17 @@ def test_any_scale_of_the_normalisation(scale):
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.parametrize('scale', [10., 1e3, 1e6])
+def test_gates_far_from_a_half(scale):
+    unit = randomised(DiCEUnit(37, 37, (7, 7)))
+    for layer in unit.dim_fuse.gate[1], unit.dim_fuse.gate[3]:
+        layer.weight.data.mul_(scale)
+    x = torch.randn(2, 37, 7, 7)
+    with torch.no_grad():
+        got, expected = dicenet_mm.fuse(unit)(x), unit.double()(x.double())
+    assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
 @pytest.mark.parametrize('name', LAYERS)
 def test_other_dtypes_and_gradients_of_the_input_still_work(name):
     make, channels = LAYERS[name]

@@ -4,7 +4,6 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -101,46 +100,35 @@ class Unit {
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
-        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk,
-                     gates_ahead(i, tiles), y, sums);
+        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
     });
     for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
     kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
     for (int i = 0; i < hidden_; ++i) hidden[i] = std::max(hidden[i], 0.f);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
       kernels.multiply(excite_ + from * hidden_, hidden, static_cast<int>(to - from), hidden_, gate + from);
+      kernels.sigmoids(gate + from, static_cast<int>(to - from));
       for (int64_t d = from; d < to; ++d)
         kernels.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
-                        1 / (1 + std::exp(-gate[d])), target.plane(static_cast<int>(d)));
+                        gate[d], target.plane(static_cast<int>(d)));
     });
   }
 
  private:
-  // The part of the gate's matrices that tile `i` fetches: the first half of the tiles takes one, the second
-  // half the other.
-  Ahead gates_ahead(int64_t i, const Tiles& tiles) const {
-    const int64_t bytes = static_cast<int64_t>(hidden_) * plan_.sizes.depth * sizeof(float),
-                  share = bytes / std::max<int64_t>(tiles.count / 2, 1),
-                  steps = (tiles.end(i) - tiles.begin(i)) * (padded(plan_.sizes.area()) / kMaxLanes);
-    const auto at = reinterpret_cast<const char*>(2 * i < tiles.count ? squeeze_ : excite_);
-    return {at + share * (i % std::max<int64_t>((tiles.count + 1) / 2, 1)),
-            static_cast<int>((share / 64 + steps - 1) / steps)};
-  }
-
   void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin,
-                    int end, int chunk, const Ahead& ahead, float* y, float* sums) const {
+                    int end, int chunk, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
     Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile),
                          margin());
     const float* in = plan_.readable(x + begin * area, begin, end, area, extent, pieces.take(planes));
     const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
-    if (s.native()) return kernels.local_fusion(tile, local_, ahead, y + begin * area, sums + begin);
+    if (s.native()) return kernels.local_fusion(tile, local_, y + begin * area, sums + begin);
     float *resized = pieces.take(planes), *work = pieces.take(planes), *height = pieces.take(planes),
           *width = pieces.take(planes);
     plan_.height_branch(begin, end, in, area, resized, work, height, area);
     plan_.width_branch(begin, end, in, area, resized, work, width, area);
-    kernels.local_fusion_resized(tile, height, width, local_, ahead, y + begin * area, sums + begin);
+    kernels.local_fusion_resized(tile, height, width, local_, y + begin * area, sums + begin);
   }
 
   const Plan<float> plan_;

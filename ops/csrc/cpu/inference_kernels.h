@@ -18,21 +18,22 @@ INLINE V branch_term(const float* prm, V u, V acc) {
 
 struct LocalFusion {
   const float* local;
-  Ahead ahead;
+  const float* input;  // of the tile after this one, which is fetched meanwhile
   float* y;
   float* sums;  // (channels, lanes)
   int64_t area;
   const float* prm = nullptr;
+  const float* soon = nullptr;
   float *out = nullptr, *sum = nullptr;
-  INLINE_METHOD begin(int64_t offset) { prm = local, out = y + offset, sum = sums; }
+  INLINE_METHOD begin(int64_t offset) { prm = local, soon = input + offset, out = y + offset, sum = sums; }
   INLINE_METHOD next(simd::M m, V depth, V height, V width) {
     const V u = branch_term(prm + 3, height, branch_term(prm, depth, simd::splat(prm[9]))) +
                 branch_term(prm + 6, width, V{});
     const V z = prelu(u, prm[10]);
     simd::store(m, out, z);
     simd::store(sum, simd::load(sum) + simd::keep(m, z));
-    prm += kLocal, out += area, sum += simd::lanes;
-    for (int i = 0; i < ahead.lines; ++i, ahead.at += 64) __builtin_prefetch(ahead.at, 0, 2);
+    __builtin_prefetch(soon, 0, 2);
+    prm += kLocal, soon += area, out += area, sum += simd::lanes;
   }
 };
 
@@ -56,17 +57,20 @@ void add_lanes(const float* lane_sums, int channels, float* sums) {
   for (int i = 0; i < channels; ++i) sums[i] = total<float>(simd::load(lane_sums + i * simd::lanes));
 }
 
-void local_fusion_tile(const Tile<float>& t, const float* local, const Ahead& ahead, float* y, float* sums) {
+LocalFusion local_fusion_of(const Tile<float>& t, const float* local, float* y, float* lane_sums) {
+  return {local + t.begin * kLocal, t.depth_in + (t.end - t.begin) * t.stride, y, lane_sums, area_of(t)};
+}
+
+void local_fusion_tile(const Tile<float>& t, const float* local, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  march<float, kDepth | kHeight | kWidth, true>(
-      t, LocalFusion{local + t.begin * kLocal, ahead, y, lane_sums, area_of(t)});
+  march<float, kDepth | kHeight | kWidth, true>(t, local_fusion_of(t, local, y, lane_sums));
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
 
 void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width,
-                               const float* local, const Ahead& ahead, float* y, float* sums) {
+                               const float* local, float* y, float* sums) {
   alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  const LocalFusion fusion{local + t.begin * kLocal, ahead, y, lane_sums, area_of(t)};
+  const LocalFusion fusion = local_fusion_of(t, local, y, lane_sums);
   march<float, kDepth, true>(t, Resized<LocalFusion>{fusion, height, width, area_of(t)});
   add_lanes(lane_sums, t.end - t.begin, sums);
 }
@@ -74,8 +78,11 @@ void local_fusion_resized_tile(const Tile<float>& t, const float* height, const 
 // `vectors` vectors beside each other go down the rows together; each row adds to the outputs above, at and
 // below it.
 template <int vectors>
-INLINE void spatial_columns(const float* x, int height, int width, int column, const V* taps, V bias, V p,
-                            V q, float* y) {
+INLINE void spatial_columns(const float* x, int height, int width, int column, const float* spatial, V bias,
+                            V p, V q, float* y) {
+  V taps[9];
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; ++i) taps[i] = simd::hold(simd::splat(spatial[i]));
   V one[vectors], two[vectors];  // outputs of the row that comes, with one row of taps in, and of the one
                                  // before, with two
   simd::M left[vectors], here[vectors], right[vectors];
@@ -95,7 +102,7 @@ INLINE void spatial_columns(const float* x, int height, int width, int column, c
       V done = two[j];
       if (row < height) {
         const float* at = x + j * simd::lanes;
-        const V a = simd::load(at - 1), b = simd::load(at), c = simd::load(at + 1);
+        const V a = simd::load_once(at - 1), b = simd::load_once(at), c = simd::load_once(at + 1);
         done = simd::add_product(left[j], taps[6], a, done + taps[7] * b);
         done = simd::add_product(right[j], taps[8], c, done);
         two[j] = simd::add_product(left[j], taps[3], a, one[j] + taps[4] * b);
@@ -109,8 +116,11 @@ INLINE void spatial_columns(const float* x, int height, int width, int column, c
 }
 
 // Maps so narrow that their rows would leave most lanes idle: the plane is flattened, as in the march.
-INLINE void spatial_flat(const float* x, int64_t area, int width, const uint32_t* borders, const V* taps,
-                         V bias, V p, V q, float* y) {
+INLINE void spatial_flat(const float* x, int64_t area, int width, const uint32_t* borders,
+                         const float* spatial, V bias, V p, V q, float* y) {
+  V taps[9];
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; ++i) taps[i] = simd::hold(simd::splat(spatial[i]));
   for (int64_t at = 0; at < area; at += simd::lanes, borders += 9) {
     V sum[2] = {bias, V{}};  // two chains hide the latency
 #pragma GCC unroll 9
@@ -124,18 +134,16 @@ INLINE void spatial_flat(const float* x, int64_t area, int width, const uint32_t
 
 void spatial_plane(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
                    float gate, float* y) {
-  V taps[9];
-  for (int i = 0; i < 9; ++i) taps[i] = simd::splat(spatial[i]);
   const V bias = simd::splat(spatial[kBias]), p = simd::splat(gate), q = simd::splat(gate * spatial[kSlope]);
   if (2 * width <= simd::lanes)
-    return spatial_flat(x, static_cast<int64_t>(height) * width, width, borders, taps, bias, p, q, y);
+    return spatial_flat(x, static_cast<int64_t>(height) * width, width, borders, spatial, bias, p, q, y);
   int column = 0;
   for (; width - column > 2 * simd::lanes; column += 3 * simd::lanes)
-    spatial_columns<3>(x, height, width, column, taps, bias, p, q, y);
+    spatial_columns<3>(x, height, width, column, spatial, bias, p, q, y);
   if (width - column > simd::lanes)
-    spatial_columns<2>(x, height, width, column, taps, bias, p, q, y);
+    spatial_columns<2>(x, height, width, column, spatial, bias, p, q, y);
   else if (width > column)
-    spatial_columns<1>(x, height, width, column, taps, bias, p, q, y);
+    spatial_columns<1>(x, height, width, column, spatial, bias, p, q, y);
 }
 
 template <int many>
@@ -159,6 +167,28 @@ void multiply_rows(const float* matrix, const float* x, int rows, int columns, f
   int r = 0;
   for (; r + 4 <= rows; r += 4) multiply_some_rows<4>(matrix + r * columns, x, columns, out + r);
   for (; r < rows; ++r) multiply_some_rows<1>(matrix + r * columns, x, columns, out + r);
+}
+
+// 1 / (1 + exp(-x)), to some units in the last place.
+INLINE V sigmoid(V x) {
+  typedef int32_t Integers __attribute__((vector_size(sizeof(V))));
+  // exp(v) = 2^n exp(r), n the nearest integer of v / ln 2, which lands in the last bits of `shifted`.
+  const V v = simd::max(simd::splat(-87), simd::min(simd::splat(87), V{} - x)), shift = simd::splat(0x1.8p23f),
+          shifted = v * simd::splat(1.44269504f) + shift, n = shifted - shift,
+          r = v - n * simd::splat(0.693359375f) + n * simd::splat(2.12194440e-4f);
+  constexpr float series[] = {1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, 1.f / 2, 1, 1};
+  V sum = simd::splat(1.f / 5040);
+#pragma GCC unroll 7
+  for (int i = 0; i < 7; ++i) sum = sum * r + simd::splat(series[i]);
+  const V power = (V)((Integers)sum + ((Integers)shifted << 23));
+  return simd::splat(1) / (simd::splat(1) + power);
+}
+
+void sigmoids(float* x, int count) {
+  for (int i = 0; i < count; i += simd::lanes) {
+    const simd::M m = simd::mask(first_lanes(count - i));
+    simd::store(m, x + i, sigmoid(simd::load(m, x + i)));
+  }
 }
 
 void pack_panel(const float* const* in, int64_t column, int planes, int columns, float* panel) {
@@ -387,7 +417,7 @@ void max_pool_plane(const float* x, int height, int width, float* y) {
 }
 
 constexpr InferenceKernels all_inference_kernels() {
-  return {local_fusion_tile, local_fusion_resized_tile, spatial_plane,  multiply_rows,   pack_panel,
+  return {local_fusion_tile, local_fusion_resized_tile, spatial_plane,  multiply_rows, sigmoids,  pack_panel,
           point_wise_panel, point_wise_planes,  pack_windows_row,          max_pool_plane, downsample_plane};
 }
 

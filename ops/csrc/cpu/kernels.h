@@ -82,24 +82,20 @@ constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
 // slope - 1.
 constexpr int kLocal = 12;
 
-// Memory that is needed next: a tile fetches so many lines of 64 bytes for each vector that it works on.
-struct Ahead {
-  const char* at;
-  int lines;
-};
-
 // What only inference needs, in float.
 struct InferenceKernels {
   // y (channels, plane): local fusion of the branches of one tile; sums (channels) of y.
-  void (*local_fusion)(const Tile<float>&, const float* local, const Ahead&, float* y, float* sums);
+  void (*local_fusion)(const Tile<float>&, const float* local, float* y, float* sums);
   // The same, the height and width branches given as (channels, plane).
-  void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width,
-                               const float* local, const Ahead&, float* y, float* sums);
+  void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width, const float* local,
+                               float* y, float* sums);
   // 3x3 convolution of a plane, PReLU, times the gate; `borders` as in Tile.
   void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
                   float gate, float* y);
   // out (rows) = matrix (rows, columns) . x
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
+  // x = 1 / (1 + exp(-x))
+  void (*sigmoids)(float* x, int count);
   // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, kColumns).
   void (*pack)(const float* const* in, int64_t column, int planes, int columns, float* panel);
   // Output channels [kRows begin, kRows end) of a point-wise convolution at the voxels [column, column + columns);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
 #include <string>
 
 namespace dicenet_mm {
@@ -74,6 +75,12 @@ std::vector<uint32_t> borders(int height, int width, int lanes) {
 
 template <class S>
 Resize<S>::Resize(int in, int out, bool transposed) {
+  if (in == out) {  // as it is, transposed or not
+    in_ = in, out_ = out, taps_ = 1;
+    first_.resize(out), coefficients_.assign(out, 1);
+    std::iota(first_.begin(), first_.end(), 0);
+    return;
+  }
   struct Entry {
     int row, column;
     double value;
@@ -167,8 +174,8 @@ Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S
       height_taps_(spread(height_taps, s.kernel_height, s.width, true, adjoint)),
       width_taps_(spread(width_taps, s.height, s.kernel_width, false, adjoint)),
       borders_(borders(s.height, s.width, run.lanes)),
-      row_borders_(borders(s.kernel_height, s.width, run.lanes)),
-      column_borders_(borders(s.height, s.kernel_width, run.lanes)),
+      row_borders_(s.native() ? borders_ : borders(s.kernel_height, s.width, run.lanes)),
+      column_borders_(s.native() ? borders_ : borders(s.height, s.kernel_width, run.lanes)),
       // From the input's size to the kernels' and back; of the adjoint, the way back transposed comes first.
       rows_to_(adjoint ? s.kernel_height : s.height, adjoint ? s.height : s.kernel_height, adjoint),
       rows_back_(adjoint ? s.height : s.kernel_height, adjoint ? s.kernel_height : s.height, adjoint),

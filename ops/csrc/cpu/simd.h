@@ -23,11 +23,11 @@ struct Simd<float> {
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
   INLINE V splat(float s) { return _mm512_set1_ps(s); }
   INLINE V load(const float* p) { return _mm512_loadu_ps(p); }
-  INLINE V load_once(const float* p) {
-    V v = _mm512_loadu_ps(p);
+  INLINE V hold(V v) {  // in a register; the compiler would repeat loads as operands of several instructions
     asm("" : "+v"(v));
     return v;
   }
+  INLINE V load_once(const float* p) { return hold(_mm512_loadu_ps(p)); }
   INLINE V load(M m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
   INLINE void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   INLINE void store(M m, float* p, V v) { _mm512_mask_storeu_ps(p, m, v); }
@@ -83,6 +83,7 @@ struct Simd<float> {
     return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
   }
   INLINE V splat(float s) { return _mm256_set1_ps(s); }
+  INLINE V hold(V v) { return v; }
   INLINE V load(const float* p) { return _mm256_loadu_ps(p); }
   INLINE V load_once(const float* p) { return load(p); }
   INLINE V load(M m, const float* p) { return _mm256_maskload_ps(p, m); }
@@ -140,6 +141,7 @@ struct Simd {
     return m;
   }
   INLINE V splat(S s) { return s - V{}; }
+  INLINE V hold(V v) { return v; }
   INLINE V load(const S* p) {
     V v;
     std::memcpy(&v, p, sizeof v);
