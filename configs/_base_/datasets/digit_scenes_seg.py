@@ -1,17 +1,17 @@
-# DigitScenes' masks: 600 + 150 images of 320x240 px, ten digits and the background, generated on first use: see
-# dicenet_mm/datasets/digit_scenes.py. No flip, since a mirrored digit is no digit.
-size = (160, 128)  # width, height
-scenes = dict(train=600, val=150, size=(320, 240), seed=0)
+# DigitScenes' masks: 3000 + 150 images of 320x240 px, ten digits and the background, generated on first use: see
+# dicenet_mm/datasets/digit_scenes.py. Colours are changed in training; a mirrored digit is no digit.
+scenes = dict(train=3000, val=150, size=(320, 240), seed=0)
+resize = dict(type='Resize', scale=(160, 120), keep_ratio=False)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadMask'),
-    dict(type='RandomResize', scale=(240, 180), ratio_range=(0.7, 1.3), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=size[::-1]),
+    dict(type='PhotoMetricDistortion'),
+    resize,
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(224, 168), keep_ratio=False, backend='pillow'),
+    resize,
     dict(type='LoadMask'),
     dict(type='PackSegInputs'),
 ]
