@@ -23,7 +23,7 @@ test_dataloader = val_dataloader
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=4)  # 12 x 187 steps
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
-# A rate of a tenth of this leaves the network on the frequencies of the classes for a thousand steps.
+# At 4e-3 the network still gives little more than the frequencies of the classes after 400 steps.
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2, weight_decay=1e-2))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=100),
