@@ -28,14 +28,14 @@ MAX_LISTED = 100  # classes
 
 @dataclass
 class Split:
-    """What a data loader gets: its annotation files, class names, number of images, and boxes of each label.
+    """What a data loader gets: its annotation files, class names, number of images, and counts of each label.
 
-    Of ``'labels'`` and ``'masks'`` (see ``counted``), the images that each class occurs in are counted, not boxes.
+    Counted are boxes, or of ``'labels'`` and ``'masks'`` (see ``counted``) the images that each class occurs in.
     """
     files: list[str] = field(default_factory=list)
     classes: Sequence[str] = ()
     images: int = 0
-    boxes: Counter = field(default_factory=Counter)
+    counts: Counter = field(default_factory=Counter)
     counted: str = 'boxes'
 
 
@@ -76,9 +76,9 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
             batched += len(dataset) * times
             if isinstance(dataset, CheckedSegDataset):
                 split.counted = 'masks'
-                split.boxes.update(dataset.count_images() if thorough else ())
+                split.counts.update(dataset.count_images() if thorough else ())
                 continue
-            split.boxes.update(label for info in dataset.data_list for label in _labels(info))
+            split.counts.update(label for info in dataset.data_list for label in _labels(info))
             split.counted = 'labels' if 'gt_label' in dataset.data_list[0] else 'boxes'
         contents[name] = split
         if name == 'train' and complete:
@@ -102,12 +102,12 @@ def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
     first = next(iter(splits))
     table.add_row('images', *(str(split.images) for split in splits), end_section=True)
     for label, name in enumerate(first.classes[:MAX_LISTED]):
-        table.add_row(name, *(str(split.boxes[label]) for split in splits))
+        table.add_row(name, *(str(split.counts[label]) for split in splits))
     if len(first.classes) > MAX_LISTED:
         table.add_row(f'{len(first.classes) - MAX_LISTED} more classes')
     if first.counted != 'masks':
         table.add_section()
-        table.add_row(first.counted, *(str(split.boxes.total()) for split in splits))
+        table.add_row(first.counted, *(str(split.counts.total()) for split in splits))
     print(*notes, sep='\n')
     Console().print(table)
     for name, split in contents.items():
@@ -191,8 +191,6 @@ def _check_batches(cfg: Config, images: int) -> None:
     if not batch:
         return
     processes = int(os.environ.get('WORLD_SIZE', 1)) if cfg.get('launcher', 'none') != 'none' else 1
-    if loader.get('sampler', {}).get('type') == 'InfiniteSampler':  # which fills every batch
-        images *= batch * processes
     images = math.ceil(images / processes)
     each = ' for each process' if processes > 1 else ''
     single = ('SSD cannot train on a batch of one image, since batch normalisation needs more than the single pixel of '
@@ -200,6 +198,8 @@ def _check_batches(cfg: Config, images: int) -> None:
     norms_train = cfg.model.get('type') == 'SSD' and not cfg.model.get('norm_eval')
     if norms_train and batch == 1:
         raise UserError(f'{single}: set train_dataloader.batch_size to 2 or more')
+    if loader.get('sampler', {}).get('type') == 'InfiniteSampler':  # which fills every batch
+        return
     if norms_train and images == 1:
         raise UserError(f'{single}, and there is only one training image{each}: add more')
     if loader.get('drop_last') and images < batch:

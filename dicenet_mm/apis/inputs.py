@@ -3,9 +3,10 @@ from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
+from dicenet_mm.datasets.images import IMAGE_SUFFIXES
 from dicenet_mm.errors import UserError
 
-IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm'}
+IMAGES = set(IMAGE_SUFFIXES)
 VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
 
 

@@ -10,9 +10,7 @@ from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 from dicenet_mm.errors import UserError
 
 from .detection import head
-from .images import SkipsUnreadable
-
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+from .images import IMAGE_SUFFIXES, SkipsUnreadable
 
 
 def class_folders(folder: str | Path) -> dict[str, list[str]]:
@@ -34,7 +32,7 @@ def class_folders(folder: str | Path) -> dict[str, list[str]]:
     empty = [name for name, images in classes.items() if not images]
     if empty:
         raise UserError(f'{len(empty)} of the {len(classes)} class folders in {folder} have no image '
-                        f'({", ".join(EXTENSIONS)}): {head(empty)}; put some there, or take the folders away')
+                        f'({", ".join(IMAGE_SUFFIXES)}): {head(empty)}; put some there, or take the folders away')
     return classes
 
 
@@ -44,7 +42,7 @@ def _images(folder: str | Path, name: str) -> list[str]:
         raise error
     return sorted(os.path.relpath(os.path.join(place, file), folder)
                   for place, _, files in os.walk(os.path.join(folder, name), onerror=stop)
-                  for file in files if file.lower().endswith(EXTENSIONS))
+                  for file in files if file.lower().endswith(IMAGE_SUFFIXES))
 
 
 @DATASETS.register_module()

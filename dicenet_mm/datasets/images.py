@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dicenet_mm.errors import UserError
 
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 MAX_UNREADABLE = 0.05  # of a training set's images
 # What a whole file ends with. Most decoders give a cut-off file as a picture whose rest is grey.
 ENDINGS = {'JPEG': b'\xff\xd9', 'PNG': b'IEND\xaeB`\x82'}

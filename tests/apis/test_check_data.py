@@ -50,7 +50,7 @@ def change(path, edit):
 def test_good_data_is_counted(make, images, folder):
     found = check_data(make())
     assert (found['train'].images, found['val'].images) == images
-    assert found['train'].boxes == {0: images[0], 1: images[0]}
+    assert found['train'].counts == {0: images[0], 1: images[0]}
     assert 'test' in check_data(make(), ['test'])
 
 

@@ -45,7 +45,7 @@ def test_voc_from_any_of_its_folders(given, tmp_path):
     cfg, _, found = use(tmp_path, tmp_path / 'mine' / given)
     assert found['train'].classes == ('bolt', 'wheel')
     assert [found[split].images for split in ('train', 'val', 'test')] == [6, 4, 4]
-    assert found['train'].boxes == Counter({0: 6, 1: 6})  # a wheel and a bolt in each image
+    assert found['train'].counts == Counter({0: 6, 1: 6})  # a wheel and a bolt in each image
     assert cfg.model.bbox_head.num_classes == 2
     assert cfg.val_evaluator.type == cfg.test_evaluator.type == cfg.evaluators.mAP.type == 'PascalVOCMetric'
     dataset = cfg.test_dataloader.dataset
@@ -74,7 +74,7 @@ def test_voc_of_several_years_is_joined_for_training(tmp_path):
     (tmp_path / 'mine/VOC2012/ImageSets/Main/test.txt').write_text('900001\n900002\n')  # without annotations, as VOC's
     cfg, notes, found = use(tmp_path, tmp_path / 'mine')
     assert found['train'].images == 7 and found['train'].classes == ('boat', 'car', 'person')
-    assert found['train'].boxes == Counter({0: 6, 1: 4, 2: 4})
+    assert found['train'].counts == Counter({0: 6, 1: 4, 2: 4})
     assert cfg.train_dataloader.dataset.type == 'ConcatDataset' and found['test'].images == 2
     assert any('VOC2012/ImageSets/Main/test.txt is not used' in note for note in notes)
 
@@ -163,7 +163,7 @@ def test_categories_in_another_order_or_without_some_fields(tmp_path):
     content['annotations'].pop(0)  # a person
     path.write_text(json.dumps(content))
     cfg, _, found = use(tmp_path, root)
-    assert found['val'].classes == ('person', 'car') and found['val'].boxes == Counter({0: 1, 1: 2})
+    assert found['val'].classes == ('person', 'car') and found['val'].counts == Counter({0: 1, 1: 2})
     fitted = json.loads(Path(cfg.val_evaluator.ann_file).read_text())  # what the metric reads
     assert [category['name'] for category in fitted['categories']] == ['person', 'car']
     for entry, before in zip(fitted['annotations'], content['annotations']):
@@ -212,7 +212,7 @@ def test_best_checkpoint_is_chosen_by_a_metric_that_there_is(tmp_path):
 def test_classes_of_a_checkpoint_are_kept_in_its_order(tmp_path):
     root = make_coco(tmp_path / 'mine', dict(train=3, test=3))
     cfg, _, found = use(tmp_path, root, splits=['test'], classes=['bus', 'car', 'person'])
-    assert list(found['test'].classes) == ['bus', 'car', 'person'] and found['test'].boxes == Counter({1: 3, 2: 3})
+    assert list(found['test'].classes) == ['bus', 'car', 'person'] and found['test'].counts == Counter({1: 3, 2: 3})
     assert cfg.model.bbox_head.num_classes == 3
     with pytest.raises(UserError, match=r'the checkpoint was not trained on \(car\); its own are person, cat'):
         use(tmp_path, root, splits=['test'], classes=['person', 'cat'])
@@ -346,7 +346,7 @@ def test_real_coco(shared, tmp_path):
     for split, content in lists.items():
         used = content['images'] if split == 'val' else {entry['image_id'] for entry in content['annotations']}
         assert found[split].images == len(used)
-        assert found[split].boxes.total() == sum(min(entry['bbox'][2:]) >= 1 for entry in content['annotations'])
+        assert found[split].counts.total() == sum(min(entry['bbox'][2:]) >= 1 for entry in content['annotations'])
     assert list(found['train'].classes) == [category['name'] for category in lists['train']['categories']]
     assert found['val'].files == [str(shared / 'data/coco/annotations/instances_val2017.json')]
 
@@ -357,4 +357,4 @@ def test_real_voc(shared, tmp_path):
     folder = shared / 'data/VOCdevkit/VOC2007'
     names = (folder / 'ImageSets/Main/test.txt').read_text().split()
     objects = sum((folder / f'Annotations/{name}.xml').read_text().count('<object>') for name in names)
-    assert found['val'].boxes.total() == objects
+    assert found['val'].counts.total() == objects

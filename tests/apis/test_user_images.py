@@ -28,7 +28,7 @@ def test_splits(tmp_path, names):
     for name in names:
         make_folders(tmp_path / 'mine' / name, CLASSES if name.startswith('train') else dict(ant=1, cat=2))
     cfg, notes, found = use(tmp_path, tmp_path / 'mine')
-    assert found['train'].boxes == Counter({0: 3, 1: 10, 2: 4}) and found['val'].boxes == Counter({0: 1, 2: 2})
+    assert found['train'].counts == Counter({0: 3, 1: 10, 2: 4}) and found['val'].counts == Counter({0: 1, 2: 2})
     assert found['train'].classes == found['test'].classes == ('ant', 'bee', 'cat') and not notes[1:]
     assert cfg.model.head.num_classes == 3 and cfg.val_evaluator.type == 'TopAccuracy'
     assert Path(found['test'].files[0]).name == names[-1]
@@ -37,8 +37,8 @@ def test_splits(tmp_path, names):
 def test_a_single_folder_is_divided_within_each_class(tmp_path):
     make_folders(tmp_path / 'mine', dict(CLASSES, dog=1))
     _, notes, found = use(tmp_path, tmp_path / 'mine')
-    assert found['val'].boxes == Counter({0: 1, 1: 1, 2: 1})  # a tenth, but at least one, and none of a single image
-    assert found['train'].boxes == Counter({0: 2, 1: 9, 2: 3, 3: 1})
+    assert found['val'].counts == Counter({0: 1, 1: 1, 2: 1})  # a tenth, but at least one, and none of a single image
+    assert found['train'].counts == Counter({0: 2, 1: 9, 2: 3, 3: 1})
     assert 'a tenth of each class' in notes[1]
     lists = [set((tmp_path / f'work/data/{split}.txt').read_text().splitlines()) for split in ('train', 'val')]
     assert not lists[0] & lists[1] and len(lists[0] | lists[1]) == 18
@@ -53,7 +53,7 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_classes_of_a_checkpoint(tmp_path):
     make_folders(tmp_path / 'mine/test', dict(cat=2, ant=1))
     cfg, _, found = use(tmp_path, tmp_path / 'mine', ['test'], classes=('cat', 'bee', 'ant'))
-    assert found['test'].boxes == Counter({0: 2, 2: 1}) and cfg.model.head.num_classes == 3
+    assert found['test'].counts == Counter({0: 2, 2: 1}) and cfg.model.head.num_classes == 3
 
 
 def test_the_same_images_in_both_splits_are_told(tmp_path):
@@ -114,7 +114,7 @@ def test_many_classes_are_not_all_printed(tmp_path, capsys):
 def test_coco_layout(tmp_path):
     make_coco(tmp_path / 'mine', dict(train=6, val=2), classes=('ant', 'bee'))
     cfg, _, found = use(tmp_path, tmp_path / 'mine', name='multilabel_dicenet_coco.py')
-    assert found['train'].boxes == Counter({0: 6, 1: 6}) and found['train'].counted == 'labels'
+    assert found['train'].counts == Counter({0: 6, 1: 6}) and found['train'].counted == 'labels'
     assert cfg.model.head.num_classes == 2 and cfg.train_dataloader.dataset.type == 'MultiLabelCocoDataset'
     assert cfg.val_evaluator.type == 'MultiLabelF1' and cfg.evaluators.keys() == {'f1'}
 

@@ -76,10 +76,10 @@ def test_images_are_counted_by_class(tmp_path, capsys):
     (tmp_path / 'mine/classes.txt').write_text('sky\nhouse\ntree\n')
     _, notes, found = use(tmp_path, tmp_path / 'mine')
     expected = Counter(label for index in range(14) for label in np.unique(class_mask(index)).tolist() if label != 255)
-    assert found['train'].boxes == expected
+    assert found['train'].counts == expected
     print_data(found, notes)
     rows = [line.replace('│', ' ').split() for line in capsys.readouterr().out.splitlines()]
-    assert ['house', str(expected[1]), str(found['val'].boxes[1])] in rows and not any('boxes' in row for row in rows)
+    assert ['house', str(expected[1]), str(found['val'].counts[1])] in rows and not any('boxes' in row for row in rows)
 
 
 def test_class_names(tmp_path):
@@ -191,5 +191,5 @@ def test_configured_masks_that_are_missing(tmp_path, monkeypatch):
 def test_real_voc(shared, tmp_path):
     cfg, _, found = use(tmp_path, shared / 'data/VOCdevkit', ('val',),
                         classes=[f'class {index}' for index in range(21)])
-    assert found['val'].images == 150 and found['val'].boxes[0] >= 140
+    assert found['val'].images == 150 and found['val'].counts[0] >= 140
     assert cfg.train_dataloader.dataset.ann_file.endswith('data/train.txt')
