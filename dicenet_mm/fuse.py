@@ -1,12 +1,16 @@
 """Inference copies of models, with what training needs folded away."""
+import mmap
 from copy import deepcopy
 
+import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.utils.fuse_conv_bn import fuse_conv_bn
 from torch import nn
 
 from .layers import DiCEUnit
-from .layers.fused import fuse_conv, fuse_layer, fuse_linear
+from .layers.fused import FusedLayer, fuse_conv, fuse_layer, fuse_linear
+
+LINE, LARGE_PAGE = 64, 2 ** 21  # bytes
 
 
 def fuse(model: nn.Module) -> nn.Module:
@@ -41,7 +45,27 @@ def fuse(model: nn.Module) -> nn.Module:
                            'training mode: call model.eval() first')
     fused = _fuse_convs(fuse_conv_bn(_fuse_layers(deepcopy(model)))).requires_grad_(False)
     fused.eval()  # the place holders of what was folded are new
+    _lay_together(fused)
     return fused
+
+
+def _lay_together(model: nn.Module) -> None:
+    """Move packed weights into one piece of memory, in the order of their use, of large pages where there are such.
+
+    A pass over one image reads them once from memory. With the usual pages of 4 KiB that takes twice as long.
+    """
+    layers = [module for module in model.modules() if isinstance(module, FusedLayer)]
+    places = [(layer, name, tensor) for layer in layers for name, tensor in layer.named_buffers(recurse=False)]
+    if not places or not hasattr(mmap, 'MADV_HUGEPAGE'):
+        return
+    sizes = [-(-tensor.nbytes // LINE) * LINE for *_, tensor in places]
+    memory = mmap.mmap(-1, sum(sizes) + LARGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    offset = -torch.frombuffer(memory, dtype=torch.uint8).data_ptr() % LARGE_PAGE
+    for (layer, name, tensor), size in zip(places, sizes):
+        moved = torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel(), offset=offset)
+        layer.register_buffer(name, moved.view_as(tensor).copy_(tensor))
+        offset += size
 
 
 def _fuse_layers(module: nn.Module) -> nn.Module:

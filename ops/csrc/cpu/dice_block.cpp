@@ -49,20 +49,29 @@ struct PointWise {
 
   void operator()(const float* const* x, int64_t area, const Target& target) const {
     const InferenceKernels& run = inference_kernels();
+    const int rest = static_cast<int>(area % kColumns), stride = rest > kMaxLanes ? kColumns : rest;
+    float* panel = scratch<float>(planes * kColumns, Purpose::panel);
+    if (rest) run.pack(x, area - rest, planes, rest, panel, stride);
+    auto block = [&](int begin, int end, int64_t column) {
+      if (area - column >= kColumns)
+        run.point_wise_planes(x, planes, weight, affine, channels, begin, end, column, target);
+      else
+        run.point_wise(panel, stride, planes, weight, affine, channels, begin, end, column, rest, target);
+    };
     const int64_t panels = (area + kColumns - 1) / kColumns;
+    if (channels > area) {  // what is larger is read once
+      at::parallel_for(0, tiles, 1, [&](int64_t from, int64_t to) {
+        for (int tile = static_cast<int>(from); tile < to; ++tile)
+          for (int64_t i = 0; i < panels; ++i) block(tile, tile + 1, i * kColumns);
+      });
+      return;
+    }
     const int64_t parts = std::min<int64_t>(sharing_threads(), tiles);
     at::parallel_for(0, panels * parts, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {
-        const int64_t column = i % panels * kColumns, part = i / panels;
-        const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column)),
-                  begin = static_cast<int>(tiles * part / parts), end = static_cast<int>(tiles * (part + 1) / parts);
-        if (columns == kColumns) {
-          run.point_wise_planes(x, planes, weight, affine, channels, begin, end, column, target);
-          continue;
-        }
-        float* panel = scratch<float>(planes * kColumns, Purpose::panel);
-        run.pack(x, column, planes, columns, panel);
-        run.point_wise(panel, planes, weight, affine, channels, begin, end, column, columns, target);
+        const int64_t part = i / panels;
+        block(static_cast<int>(tiles * part / parts), static_cast<int>(tiles * (part + 1) / parts),
+              i % panels * kColumns);
       }
     });
   }
@@ -212,7 +221,7 @@ Tensor strided_conv(const Tensor& input, at::TensorList weights) {
       for (int column = 0; column < out_width; column += kColumns) {
         const int columns = std::min(kColumns, out_width - column);
         run.pack_windows(image, channels, height, width, row, column, columns, panel);
-        run.point_wise(panel, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
+        run.point_wise(panel, kColumns, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
                        static_cast<int64_t>(row) * out_width + column, columns, target);
       }
     }

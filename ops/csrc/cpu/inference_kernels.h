@@ -191,20 +191,21 @@ void sigmoids(float* x, int count) {
   }
 }
 
-void pack_panel(const float* const* in, int64_t column, int planes, int columns, float* panel) {
-  for (int k = 0; k < planes; ++k, panel += kColumns)
+void pack_panel(const float* const* in, int64_t column, int planes, int columns, float* panel, int stride) {
+  for (int k = 0; k < planes; ++k, panel += stride)
     for (int j = 0; j < columns; j += simd::lanes)
-      simd::store(panel + j, simd::load(simd::mask(first_lanes(columns - j)), in[k] + column + j));
+      simd::store(simd::mask(first_lanes(stride - j)), panel + j,
+                  simd::load(simd::mask(first_lanes(columns - j)), in[k] + column + j));
 }
 
-// Weights are read once for each panel, far apart in time: they come from memory or the last level of cache,
-// whose latency this many elements of a tile cover.
+// Products with a vector come at the speed of memory, whose latency this many weights cover.
 constexpr int kAhead = 512;
 
 // Input of a point-wise convolution: a panel, or planes that lie anywhere.
 struct Panel {
   const float* at;
-  inline __attribute__((always_inline)) const float* plane(int k) const { return at + k * kColumns; }
+  int stride;
+  inline __attribute__((always_inline)) const float* plane(int k) const { return at + k * stride; }
 };
 struct Anywhere {
   const float* const* in;
@@ -218,7 +219,8 @@ INLINE void point_wise_block(const Source& source, int planes, const float* weig
                              int used, int channel, int64_t column, int columns, const Target& target) {
   V sum[rows][vectors] = {};
   for (int k = 0; k < planes; ++k, weight += kRows) {
-    __builtin_prefetch(weight + kAhead);
+    // Weights come from memory or the last level of cache: those of the next tile are fetched meanwhile.
+    __builtin_prefetch(weight + static_cast<int64_t>(planes) * kRows, 0, 2);
     const float* at = source.plane(k);
     V x[vectors];
     for (int j = 0; j < vectors; ++j) x[j] = simd::load_once(at + j * simd::lanes);
@@ -257,18 +259,18 @@ INLINE void point_wise_rows(const Source& source, int planes, const float* weigh
 // Too few voxels for a vector: lanes are the output channels of a tile. `count` voxels are computed, the first
 // `columns` of which count.
 template <int count>
-INLINE void point_wise_voxels(const float* panel, int planes, const float* weight, const float* affine,
+INLINE void point_wise_voxels(const Panel& panel, int planes, const float* weight, const float* affine,
                               int used, int channel, int64_t column, int columns, const Target& target) {
   constexpr int vectors = kRows / simd::lanes, chains = count * vectors < 4 ? 4 / (count * vectors) : 1;
   V sum[chains][count][vectors] = {};  // at least four chains of additions, to hide their latency
   auto add = [&](int k, V(*sum)[vectors]) __attribute__((always_inline)) {
     const float* w = weight + static_cast<int64_t>(k) * kRows;
-    __builtin_prefetch(w + 4 * kAhead, 0, 2);  // less to do for each: sooner, to the second level
+    __builtin_prefetch(w + kAhead);
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
       const V lanes = simd::load(w + v * simd::lanes);
 #pragma GCC unroll 8
-      for (int i = 0; i < count; ++i) sum[i][v] += lanes * simd::splat(panel[k * kColumns + i]);
+      for (int i = 0; i < count; ++i) sum[i][v] += lanes * simd::splat(panel.plane(k)[i]);
     }
   };
   int k = 0;
@@ -290,8 +292,8 @@ INLINE void point_wise_voxels(const float* panel, int planes, const float* weigh
   }
 }
 
-void point_wise_panel(const float* panel, int planes, const float* weight, const float* affine, int channels,
-                      int begin, int end, int64_t column, int columns, const Target& target) {
+void point_wise_panel(const float* panel, int stride, int planes, const float* weight, const float* affine,
+                      int channels, int begin, int end, int64_t column, int columns, const Target& target) {
   // As many sums as fit the registers beside a column of the panel and a weight.
   constexpr int rows = simd::lanes == 16 ? 8 : 4, most = simd::lanes / 2;
   static_assert(kRows % simd::lanes == 0 && kRows % rows == 0, "tiles are whole vectors, and whole blocks");
@@ -301,19 +303,19 @@ void point_wise_panel(const float* panel, int planes, const float* weight, const
     const float* w = weight + static_cast<int64_t>(tile) * planes * kRows;
     int j = 0;
     for (; many - j > 2 * simd::lanes; j += 3 * simd::lanes)
-      point_wise_rows<rows, 3>(Panel{panel + j}, planes, w, affine, used, channel, column + j, many - j, target);
+      point_wise_rows<rows, 3>(Panel{panel + j, stride}, planes, w, affine, used, channel, column + j, many - j, target);
     if (many - j > simd::lanes)
-      point_wise_rows<rows, 2>(Panel{panel + j}, planes, w, affine, used, channel, column + j, many - j, target);
+      point_wise_rows<rows, 2>(Panel{panel + j, stride}, planes, w, affine, used, channel, column + j, many - j, target);
     else if (many > j)
-      point_wise_rows<2 * rows, 1>(Panel{panel + j}, planes, w, affine, used, channel, column + j, many - j, target);
+      point_wise_rows<2 * rows, 1>(Panel{panel + j, stride}, planes, w, affine, used, channel, column + j, many - j, target);
     if (few > 4)
-      point_wise_voxels<most>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+      point_wise_voxels<most>({panel + many, stride}, planes, w, affine, used, channel, column + many, few, target);
     else if (few > 2)
-      point_wise_voxels<4>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+      point_wise_voxels<4>({panel + many, stride}, planes, w, affine, used, channel, column + many, few, target);
     else if (few == 2)
-      point_wise_voxels<2>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+      point_wise_voxels<2>({panel + many, stride}, planes, w, affine, used, channel, column + many, few, target);
     else if (few == 1)
-      point_wise_voxels<1>(panel + many, planes, w, affine, used, channel, column + many, few, target);
+      point_wise_voxels<1>({panel + many, stride}, planes, w, affine, used, channel, column + many, few, target);
   }
 }
 
@@ -389,6 +391,8 @@ void pack_windows_row(const float* x, int channels, int height, int width, int r
       EveryOther every(in, within ? width - 2 * column : 0, V{});
       if (column > 0 && within) every.last = simd::splat(in[-1]);
       for (int j = 0; j < columns; j += simd::lanes) {
+        __builtin_prefetch(every.x + 2 * width);  // for the next row of windows
+        __builtin_prefetch(every.x + 2 * width + simd::lanes);
         const Thirds t = every.next();
         simd::store(panel + j, t.left);
         simd::store(panel + kColumns + j, t.middle);

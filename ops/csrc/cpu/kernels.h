@@ -96,12 +96,12 @@ struct InferenceKernels {
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
   // x = 1 / (1 + exp(-x))
   void (*sigmoids)(float* x, int count);
-  // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, kColumns).
-  void (*pack)(const float* const* in, int64_t column, int planes, int columns, float* panel);
+  // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, stride).
+  void (*pack)(const float* const* in, int64_t column, int planes, int columns, float* panel, int stride);
   // Output channels [kRows begin, kRows end) of a point-wise convolution at the voxels [column, column + columns);
   // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
-  void (*point_wise)(const float* panel, int planes, const float* weight, const float* affine, int channels,
-                     int begin, int end, int64_t column, int columns, const Target&);
+  void (*point_wise)(const float* panel, int stride, int planes, const float* weight, const float* affine,
+                     int channels, int begin, int end, int64_t column, int columns, const Target&);
   // The same at kColumns voxels of planes that lie anywhere.
   void (*point_wise_planes)(const float* const* in, int planes, const float* weight, const float* affine,
                             int channels, int begin, int end, int64_t column, const Target&);
