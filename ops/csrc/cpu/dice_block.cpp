@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <optional>
 
 #include "../checks.h"
@@ -331,7 +332,6 @@ class Stage {
       work_size_ = strided_->work_size();
       if (!blocks.empty()) kept_size_ = channels * strided_->area();
     }
-    blocks_.reserve(blocks.size() / Block::kPacks);
     for (size_t i = 0; i < blocks.size(); i += Block::kPacks) {
       if (i > 0) kept_size_ += blocks_.back().size();
       blocks_.emplace_back(blocks.slice(i, Block::kPacks), height, width);
@@ -381,7 +381,7 @@ class Stage {
   }
 
   std::optional<StridedBlock> strided_;
-  std::vector<Block> blocks_;
+  std::deque<Block> blocks_;  // which never moves them
   const int in_channels_;
   const int64_t in_area_;
   int64_t work_size_ = 0, kept_size_ = 0;

@@ -144,12 +144,12 @@ namespace {
 
 // (kernels, 9) -> (9, padded plane), each voxel with the taps of its row or column.
 template <class S>
-std::vector<S> spread(const S* taps, int height, int width, bool by_row, bool turned) {
-  const int64_t length = padded(static_cast<int64_t>(height) * width);
-  std::vector<S> out(static_cast<size_t>(9 * length));
+std::unique_ptr<const S[]> spread(const S* taps, int height, int width, bool by_row, bool turned) {
+  const int64_t area = static_cast<int64_t>(height) * width, length = padded(area);
+  auto out = std::make_unique_for_overwrite<S[]>(9 * length);
   for (int k = 0; k < 9; ++k) {
     const S* tap = taps + (turned ? 8 - k : k);
-    S* plane = out.data() + k * length;
+    S* plane = out.get() + k * length;
     for (int h = 0; h < height; ++h) {
       S* row = plane + static_cast<int64_t>(h) * width;
       if (by_row) {
@@ -160,6 +160,7 @@ std::vector<S> spread(const S* taps, int height, int width, bool by_row, bool tu
         std::copy(plane, plane + width, row);
       }
     }
+    std::fill(plane + area, plane + length, S{});
   }
   return out;
 }
@@ -167,22 +168,27 @@ std::vector<S> spread(const S* taps, int height, int width, bool by_row, bool tu
 }  // namespace
 
 template <class S>
+Resizing<S>::Resizing(const Sizes& s, bool adjoint, int lanes)
+    : rows_to(adjoint ? s.kernel_height : s.height, adjoint ? s.height : s.kernel_height, adjoint),
+      rows_back(adjoint ? s.height : s.kernel_height, adjoint ? s.kernel_height : s.height, adjoint),
+      columns_to(adjoint ? s.kernel_width : s.width, adjoint ? s.width : s.kernel_width, adjoint),
+      columns_back(adjoint ? s.width : s.kernel_width, adjoint ? s.kernel_width : s.width, adjoint),
+      row_borders(borders(s.kernel_height, s.width, lanes)),
+      column_borders(borders(s.height, s.kernel_width, lanes)) {}
+
+template <class S>
 Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S* width_taps, bool adjoint)
     : sizes(s),
       run(kernels<S>()),
-      depth_taps_(depth_taps, depth_taps + static_cast<int64_t>(s.depth) * 9),
+      depth_taps_(depth_taps),
       height_taps_(spread(height_taps, s.kernel_height, s.width, true, adjoint)),
       width_taps_(spread(width_taps, s.height, s.kernel_width, false, adjoint)),
       borders_(borders(s.height, s.width, run.lanes)),
-      row_borders_(s.native() ? borders_ : borders(s.kernel_height, s.width, run.lanes)),
-      column_borders_(s.native() ? borders_ : borders(s.height, s.kernel_width, run.lanes)),
-      // From the input's size to the kernels' and back; of the adjoint, the way back transposed comes first.
-      rows_to_(adjoint ? s.kernel_height : s.height, adjoint ? s.height : s.kernel_height, adjoint),
-      rows_back_(adjoint ? s.height : s.kernel_height, adjoint ? s.kernel_height : s.height, adjoint),
-      columns_to_(adjoint ? s.kernel_width : s.width, adjoint ? s.width : s.kernel_width, adjoint),
-      columns_back_(adjoint ? s.width : s.kernel_width, adjoint ? s.kernel_width : s.width, adjoint) {
-  if (adjoint)
-    for (int d = 0; d < s.depth; ++d) std::reverse(&depth_taps_[d * 9], &depth_taps_[d * 9] + 9);
+      resizing_(s.native() ? std::nullopt : std::optional<Resizing<S>>(std::in_place, s, adjoint, run.lanes)) {
+  if (!adjoint) return;
+  turned_.resize(static_cast<size_t>(s.depth) * 9);
+  for (int d = 0; d < s.depth; ++d) std::reverse_copy(depth_taps + d * 9, depth_taps + d * 9 + 9, &turned_[d * 9]);
+  depth_taps_ = turned_.data();
 }
 
 template <class S>
@@ -207,9 +213,9 @@ Tile<S> Plan<S>::tile(int begin, int end, const S* depth_in, const S* height_in,
           height_in,
           width_in,
           stride,
-          depth_taps_.data(),
-          height_taps_.data(),
-          width_taps_.data(),
+          depth_taps_,
+          height_taps_.get(),
+          width_taps_.get(),
           borders_.data()};
 }
 
@@ -226,9 +232,9 @@ Tile<S> Plan<S>::row_tile(int begin, int end, const S* resized) const {
           in,
           sizes.row_area(),
           nullptr,
-          height_taps_.data(),
+          height_taps_.get(),
           nullptr,
-          row_borders_.data()};
+          resizing_->row_borders.data()};
 }
 
 template <class S>
@@ -245,21 +251,21 @@ Tile<S> Plan<S>::column_tile(int begin, int end, const S* resized) const {
           sizes.column_area(),
           nullptr,
           nullptr,
-          width_taps_.data(),
-          column_borders_.data()};
+          width_taps_.get(),
+          resizing_->column_borders.data()};
 }
 
 template <class S>
 void Plan<S>::resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  run.resize_rows(rows_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
+  run.resize_rows(resizing_->rows_to.band(), {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
                                     end - begin + before + after, in_stride, sizes.row_area(), sizes.width});
 }
 
 template <class S>
 void Plan<S>::resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  run.resize_columns(columns_to_.band(),
+  run.resize_columns(resizing_->columns_to.band(),
                      {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
                       end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
 }
@@ -269,7 +275,7 @@ void Plan<S>::height_branch(int begin, int end, const S* in, int64_t in_stride, 
                             int64_t out_stride) const {
   resize_rows(begin, end, in, in_stride, resized);
   run.branch(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
-  run.resize_rows(rows_back_.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.width});
+  run.resize_rows(resizing_->rows_back.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.width});
 }
 
 template <class S>
@@ -277,7 +283,7 @@ void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S
                            int64_t out_stride) const {
   resize_columns(begin, end, in, in_stride, resized);
   run.branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
-  run.resize_columns(columns_back_.band(),
+  run.resize_columns(resizing_->columns_back.band(),
                      {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
 }
 

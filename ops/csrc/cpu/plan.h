@@ -2,6 +2,8 @@
 // resizing.
 #pragma once
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels.h"
@@ -75,8 +77,16 @@ struct Extent {
   const S *begin, *end;
 };
 
+// The way to the sizes of the kernels and back; of the adjoint, the way back transposed comes first.
+template <class S>
+struct Resizing {
+  Resizing(const Sizes& sizes, bool adjoint, int lanes);
+  const Resize<S> rows_to, rows_back, columns_to, columns_back;
+  const std::vector<uint32_t> row_borders, column_borders;
+};
+
 // The operator, or the one that takes a gradient of its output back to its input: kernels turned by half a
-// turn, resizing transposed and in reverse order.
+// turn, resizing transposed and in reverse order. `depth_taps` outlives the plan.
 template <class S>
 class Plan {
  public:
@@ -97,7 +107,7 @@ class Plan {
   Tile<S> tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in,
                int64_t stride) const;
 
-  // Height branch through its resizing. `in` points to channel `begin`. `resized` takes end - begin + 2
+  // Not at native sizes, as all below: height branch through its resizing. `in` points to channel `begin`. `resized` takes end - begin + 2
   // planes of H_k x W, the first that of channel begin - 1; `work` end - begin of them; `out` is (channels,
   // plane).
   void height_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
@@ -119,9 +129,11 @@ class Plan {
   int chunk() const;
 
  private:
-  std::vector<S> depth_taps_, height_taps_, width_taps_;
-  std::vector<uint32_t> borders_, row_borders_, column_borders_;
-  Resize<S> rows_to_, rows_back_, columns_to_, columns_back_;
+  std::vector<S> turned_;
+  const S* depth_taps_;
+  const std::unique_ptr<const S[]> height_taps_, width_taps_;
+  const std::vector<uint32_t> borders_;
+  const std::optional<Resizing<S>> resizing_;  // none at native sizes
 };
 
 }  // namespace dicenet_mm
