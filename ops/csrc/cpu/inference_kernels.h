@@ -146,6 +146,9 @@ void spatial_plane(const float* x, int height, int width, const uint32_t* border
     spatial_columns<1>(x, height, width, column, spatial, bias, p, q, y);
 }
 
+// Products with a vector come at the speed of memory, whose latency this many weights cover.
+constexpr int kAhead = 512;
+
 template <int many>
 INLINE void multiply_some_rows(const float* matrix, const float* x, int columns, float* out) {
   const simd::M tail = simd::mask(first_lanes(columns % simd::lanes));
@@ -157,7 +160,11 @@ INLINE void multiply_some_rows(const float* matrix, const float* x, int columns,
   for (int i = 0; i < whole; i += simd::lanes) {
     const V here = simd::load(x + i);
 #pragma GCC unroll 4
-    for (int r = 0; r < many; ++r) sum[r] += simd::load(matrix + r * columns + i) * here;
+    for (int r = 0; r < many; ++r) {
+      __builtin_prefetch(matrix + r * columns + i + kAhead);
+      __builtin_prefetch(matrix + r * columns + i + 8 * kAhead, 0, 2);
+      sum[r] += simd::load(matrix + r * columns + i) * here;
+    }
   }
 #pragma GCC unroll 4
   for (int r = 0; r < many; ++r) out[r] = total<float>(sum[r]);
@@ -198,8 +205,6 @@ void pack_panel(const float* const* in, int64_t column, int planes, int columns,
                   simd::load(simd::mask(first_lanes(columns - j)), in[k] + column + j));
 }
 
-// Products with a vector come at the speed of memory, whose latency this many weights cover.
-constexpr int kAhead = 512;
 
 // Input of a point-wise convolution: a panel, or planes that lie anywhere.
 struct Panel {
@@ -221,6 +226,7 @@ INLINE void point_wise_block(const Source& source, int planes, const float* weig
   for (int k = 0; k < planes; ++k, weight += kRows) {
     // Weights come from memory or the last level of cache: those of the next tile are fetched meanwhile.
     __builtin_prefetch(weight + static_cast<int64_t>(planes) * kRows, 0, 2);
+    __builtin_prefetch(weight + 16 * kRows);
     const float* at = source.plane(k);
     V x[vectors];
     for (int j = 0; j < vectors; ++j) x[j] = simd::load_once(at + j * simd::lanes);
