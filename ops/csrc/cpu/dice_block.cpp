@@ -15,16 +15,25 @@ namespace {
 
 using at::Tensor;
 
-// Images on threads of their own where there are enough of them; else the work within an image is shared out.
+// As many images for each thread of its own as there are; the work within those left over is shared out.
 template <class F>
 void for_each_image(int64_t images, const F& work) {
-  if (images < at::get_num_threads()) {
-    for (int64_t i = 0; i < images; ++i) work(i);
-  } else {
-    at::parallel_for(0, images, 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) work(i);
-    });
-  }
+  const int64_t apart = images - images % at::get_num_threads();
+  at::parallel_for(0, apart, 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) work(i);
+  });
+  for (int64_t i = apart; i < images; ++i) work(i);
+}
+
+// Images that go through a unit together, in the lanes of vectors, where there are that many and their maps are small.
+// `work` takes the images that go through together, the first image, and how many times.
+constexpr int64_t kSmallMap = 100;
+template <class F>
+void for_each_batch(int64_t images, int64_t area, const F& work) {
+  const int lanes = kernels<float>().lanes;
+  const int64_t batches = area <= kSmallMap ? images / lanes : 0;
+  if (batches > 0) work(lanes, 0, batches);
+  if (images > batches * lanes) work(1, batches * lanes, images - batches * lanes);
 }
 
 int sharing_threads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
@@ -71,13 +80,23 @@ struct PointWise {
   const int tiles, planes, channels;
 };
 
+// The input of a unit: planes as they lie for it, within memory that may be read; or, `image` elements apart, images
+// that are yet to be brought into lanes.
+struct Input {
+  const float* x;
+  Extent<float> extent;
+  int64_t image = 0;
+};
+
 class Unit {
  public:
   // Kernels (D, 3, 3), (H_k, 3, 3), (W_k, 3, 3); local (D, 12), spatial (D, 12), squeeze (hidden, D), excite
   // (D, hidden).
-  Unit(at::TensorList p, int64_t height, int64_t width)
-      : plan_({static_cast<int>(p[0].size(0)), static_cast<int>(height), static_cast<int>(width),
-               static_cast<int>(p[1].size(0)), static_cast<int>(p[2].size(0))},
+  Unit(at::TensorList p, int64_t height, int64_t width, int images)
+      : kernels_(inference_kernels()),
+        run_(images == 1 ? kernels_.image : kernels_.batch),
+        plan_({static_cast<int>(p[0].size(0)), static_cast<int>(height), static_cast<int>(width),
+               static_cast<int>(p[1].size(0)), static_cast<int>(p[2].size(0)), images},
               p[0].const_data_ptr<float>(), p[1].const_data_ptr<float>(), p[2].const_data_ptr<float>(),
               false),
         local_(p[3].const_data_ptr<float>()),
@@ -88,49 +107,77 @@ class Unit {
 
   int64_t margin() const { return plan_.margin(); }
   // Elements of `work` that run() needs: with margins, the map between its two passes comes first.
-  int64_t work_size() const { return plan_.sizes.depth * (plan_.sizes.area() + 2) + hidden_ + 2 * margin(); }
-
-  void run(const float* x, const Extent<float>& extent, float* work, const Target& target) const {
-    const InferenceKernels& kernels = inference_kernels();
+  int64_t work_size() const {
     const Sizes& s = plan_.sizes;
-    const int64_t area = s.area();
-    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth,
-          *hidden = gate + s.depth;
+    return s.depth * (s.area() + 2 * s.images) + hidden_ * s.images + 2 * margin();
+  }
+
+  void run(const Input& input, float* work, const Target& target) const {
+    const Sizes& s = plan_.sizes;
+    const int64_t area = s.area(), images = s.images;
+    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth * images,
+          *hidden = gate + s.depth * images;
     const int chunk = std::min(plan_.chunk(), (s.depth + sharing_threads() - 1) / sharing_threads());
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
-        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
+        local_fusion(input, tiles.begin(i), tiles.end(i), chunk, y, sums);
     });
-    for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
-    kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
-    for (int i = 0; i < hidden_; ++i) hidden[i] = std::max(hidden[i], 0.f);
+    for (int64_t i = 0; i < s.depth * images; ++i) sums[i] /= static_cast<float>(area / images);
+    run_.multiply(squeeze_, sums, hidden_, s.depth, hidden);
+    for (int64_t i = 0; i < hidden_ * images; ++i) hidden[i] = std::max(hidden[i], 0.f);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
-      kernels.multiply(excite_ + from * hidden_, hidden, static_cast<int>(to - from), hidden_, gate + from);
-      kernels.sigmoids(gate + from, static_cast<int>(to - from));
-      for (int64_t d = from; d < to; ++d)
-        kernels.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
-                        gate[d], target.plane(static_cast<int>(d)));
+      const int count = static_cast<int>(to - from);
+      float* gates = gate + from * images;
+      run_.multiply(excite_ + from * hidden_, hidden, count, hidden_, gates);
+      kernels_.sigmoids(gates, count * s.images);
+      auto spatial = [&](int64_t d, float* out) {
+        run_.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
+                     gate + d * images, out);
+      };
+      if (!input.image) {
+        for (int64_t d = from; d < to; ++d) spatial(d, target.plane(static_cast<int>(d)));
+        return;
+      }
+      float* vectors = scratch<float>(chunk * area, Purpose::tile);
+      for (int64_t d = from; d < to; d += chunk) {
+        const int64_t some = std::min<int64_t>(chunk, to - d);
+        for (int64_t i = 0; i < some; ++i) spatial(d + i, vectors + i * area);
+        kernels_.from_lanes(vectors, some * area / images, target.plane(static_cast<int>(d)), input.image);
+      }
     });
   }
 
  private:
-  void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin,
-                    int end, int chunk, float* y, float* sums) const {
+  // Planes of channels [begin, end) and of the two beside them, from images of their own. Points to channel `begin`.
+  const float* in_lanes(const Input& input, int begin, int end, float* copy) const {
+    const Sizes& s = plan_.sizes;
+    const int before = begin > 0, after = end < s.depth;
+    const int64_t voxels = s.area() / s.images;
+    kernels_.to_lanes(input.x + (begin - before) * voxels, input.image, (end - begin + before + after) * voxels, copy);
+    return copy + before * s.area();
+  }
+
+  void local_fusion(const Input& input, int begin, int end, int chunk, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
     Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile),
                          margin());
-    const float* in = plan_.readable(x + begin * area, begin, end, area, extent, pieces.take(planes));
+    float* copy = pieces.take(planes);
+    const float* in = input.image ? in_lanes(input, begin, end, copy)
+                                  : plan_.readable(input.x + begin * area, begin, end, area, input.extent, copy);
+    y += begin * area, sums += static_cast<int64_t>(begin) * s.images;
     const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
-    if (s.native()) return kernels.local_fusion(tile, local_, y + begin * area, sums + begin);
+    if (s.native()) return run_.local_fusion(tile, local_, y, sums);
     float *resized = pieces.take(planes), *work = pieces.take(planes), *height = pieces.take(planes),
           *width = pieces.take(planes);
     plan_.height_branch(begin, end, in, area, resized, work, height, area);
     plan_.width_branch(begin, end, in, area, resized, work, width, area);
-    kernels.local_fusion_resized(tile, height, width, local_, y + begin * area, sums + begin);
+    run_.local_fusion_resized(tile, height, width, local_, y, sums);
   }
 
+  const InferenceKernels& kernels_;
+  const UnitKernels& run_;
   const Plan<float> plan_;
   const float *local_, *spatial_, *squeeze_, *excite_;
   const int hidden_;
@@ -175,7 +222,8 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
   Tensor y = at::empty(x.sizes(), x.options());
   const float *in = x.const_data_ptr<float>(), *prm = spatial.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  const InferenceKernels& run = inference_kernels();
+  const UnitKernels& run = inference_kernels().image;
+  const float open = 1;
   at::parallel_for(0, planes, 8, [&](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
       const float* plane = in + i * area;
@@ -184,7 +232,7 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
         std::copy(plane, plane + area, copy);
         plane = copy;
       }
-      run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, 1, out + i * area);
+      run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, &open, out + i * area);
     }
   });
   return y;
@@ -239,13 +287,16 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
   check_input(input, weights[0].size(0));
   const Tensor x = input.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
-  const Unit unit(weights, x.size(2), x.size(3));
   const int64_t area = x.size(2) * x.size(3), image = x.size(1) * area;
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  for_each_image(x.size(0), [&](int64_t n) {
-    unit.run(in + n * image, {in, in + x.numel()}, scratch<float>(unit.work_size(), Purpose::image),
-             {out + n * image, area, 0, 0});
+  for_each_batch(x.size(0), area, [&](int images, int64_t begin, int64_t count) {
+    const Unit unit(weights, x.size(2), x.size(3), images);
+    for_each_image(count, [&](int64_t i) {
+      const int64_t offset = (begin + i * images) * image;
+      unit.run({in + offset, {in, in + x.numel()}, images > 1 ? image : 0},
+               scratch<float>(unit.work_size(), Purpose::image), {out + offset, area, 0, 0});
+    });
   });
   return y;
 }
@@ -256,7 +307,7 @@ struct StridedBlock {
   StridedBlock(at::TensorList p, int height, int width)
       : left(p[0].const_data_ptr<float>()),
         left_point(p.slice(1, 2)),
-        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2),
+        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2, 1),
         right_point(p.slice(10, 2)),
         height(height),
         width(width) {}
@@ -278,7 +329,7 @@ struct StridedBlock {
     });
     const PlaneTable planes = planes_of(convolved, area(), channels);
     left_point(planes.data(), area(), {out, area(), 0, half});
-    unit.run(average, {memory, convolved}, work, {convolved, area(), 0, 0});
+    unit.run({average, {memory, convolved}}, work, {convolved, area(), 0, 0});
     right_point(planes.data(), area(), {out, area(), left_point.channels, half});
   }
 
@@ -293,7 +344,7 @@ struct StridedBlock {
 struct Block {
   static constexpr int kPacks = 9;
   Block(at::TensorList p, int height, int width)
-      : point(p.slice(0, 2)), unit(p.slice(2, 7), height, width), area(static_cast<int64_t>(height) * width) {}
+      : point(p.slice(0, 2)), unit(p.slice(2, 7), height, width, 1), area(static_cast<int64_t>(height) * width) {}
 
   int64_t size() const { return point.channels * area; }
   int64_t work_size() const { return size() + 2 * unit.margin() + unit.work_size(); }
@@ -301,7 +352,7 @@ struct Block {
   void run(const float* const* planes, float* memory, const Target& target) const {
     float *reduced = memory + unit.margin(), *work = reduced + size() + unit.margin();
     point(planes, area, {reduced, area, 0, 0});
-    unit.run(reduced, {memory, work}, work, target);
+    unit.run({reduced, {memory, work}}, work, target);
   }
 
   const PointWise point;

@@ -87,6 +87,13 @@ void any_branch_tile(Branch which, const Tile<S>& t, S* y, int64_t stride) {
 }
 
 template <class S>
+void batch_branch_tile(Branch which, const Tile<S>& t, S* y, int64_t stride) {
+  constexpr int step = Simd<S>::lanes;
+  if (which == kHeight) return march<S, kHeight, false, step>(t, OneBranch<S, kHeight>{y, stride});
+  march<S, kWidth, false, step>(t, OneBranch<S, kWidth>{y, stride});
+}
+
+template <class S>
 void sum_tile(const Tile<S>& t, S* y) {
   march<S, kDepth | kHeight | kWidth, false>(t, Sum<S>{y, area_of(t)});
 }
@@ -277,9 +284,8 @@ void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
 
 template <class S>
 constexpr Kernels<S> all_kernels() {
-  return {Simd<S>::lanes,    dim_conv_tile<S>,      any_branch_tile<S>,
-          sum_tile<S>,       depth_plus_tile<S>,    depth_taps_grad_tile<S>,
-          taps_grad_tile<S>, resize_rows_planes<S>, resize_columns_planes<S>};
+  return {Simd<S>::lanes, dim_conv_tile<S>,        any_branch_tile<S>, batch_branch_tile<S>,  sum_tile<S>,
+          depth_plus_tile<S>, depth_taps_grad_tile<S>, taps_grad_tile<S>,  resize_rows_planes<S>, resize_columns_planes<S>};
 }
 
 }  // namespace

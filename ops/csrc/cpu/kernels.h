@@ -48,6 +48,8 @@ struct Kernels {
   void (*dim_conv)(const Tile<S>&, S* y);
   // y (channels, plane), `stride` elements apart: one branch.
   void (*branch)(Branch, const Tile<S>&, S* y, int64_t stride);
+  // The height or width branch of a batch (see UnitKernels).
+  void (*batch_branch)(Branch, const Tile<S>&, S* y, int64_t stride);
   // y (channels, plane): the sum of the branches, each of its own input.
   void (*sum)(const Tile<S>&, S* y);
   // y (channels, plane): the depth branch plus two (channels, plane).
@@ -82,8 +84,9 @@ constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
 // slope - 1.
 constexpr int kLocal = 12;
 
-// What only inference needs, in float.
-struct InferenceKernels {
+// A unit of one image, or of a batch of as many as a vector has lanes, where each scalar of an image (voxels,
+// sums, gates) is such a vector.
+struct UnitKernels {
   // y (channels, plane): local fusion of the branches of one tile; sums (channels) of y.
   void (*local_fusion)(const Tile<float>&, const float* local, float* y, float* sums);
   // The same, the height and width branches given as (channels, plane).
@@ -91,9 +94,17 @@ struct InferenceKernels {
                                float* y, float* sums);
   // 3x3 convolution of a plane, PReLU, times the gate; `borders` as in Tile.
   void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
-                  float gate, float* y);
+                  const float* gate, float* y);
   // out (rows) = matrix (rows, columns) . x
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
+};
+
+// What only inference needs, in float.
+struct InferenceKernels {
+  UnitKernels image, batch;
+  // `count` scalars of each image of a batch, images `stride` apart, to vectors; and back.
+  void (*to_lanes)(const float* images, int64_t stride, int64_t count, float* vectors);
+  void (*from_lanes)(const float* vectors, int64_t count, float* images, int64_t stride);
   // x = 1 / (1 + exp(-x))
   void (*sigmoids)(float* x, int count);
   // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, kColumns).

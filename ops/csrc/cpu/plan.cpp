@@ -142,6 +142,15 @@ template double* scratch(int64_t, Purpose);
 
 namespace {
 
+// For a plane as `s` says: as above, or of a batch all lanes or none.
+template <class S>
+std::vector<uint32_t> borders_of(const Sizes& s, int height, int width, const Kernels<S>& run) {
+  if (s.images == 1) return borders(height, width, run.lanes);
+  std::vector<uint32_t> out = borders(height, width, 1);
+  for (uint32_t& inside : out) inside = -inside;
+  return out;
+}
+
 // (kernels, 9) -> (9, padded plane), each voxel with the taps of its row or column.
 template <class S>
 std::vector<S> spread(const S* taps, int height, int width, bool by_row, bool turned) {
@@ -173,9 +182,9 @@ Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S
       depth_taps_(depth_taps, depth_taps + static_cast<int64_t>(s.depth) * 9),
       height_taps_(spread(height_taps, s.kernel_height, s.width, true, adjoint)),
       width_taps_(spread(width_taps, s.height, s.kernel_width, false, adjoint)),
-      borders_(borders(s.height, s.width, run.lanes)),
-      row_borders_(s.native() ? borders_ : borders(s.kernel_height, s.width, run.lanes)),
-      column_borders_(s.native() ? borders_ : borders(s.height, s.kernel_width, run.lanes)),
+      borders_(borders_of(s, s.height, s.width, run)),
+      row_borders_(s.native() ? borders_ : borders_of(s, s.kernel_height, s.width, run)),
+      column_borders_(s.native() ? borders_ : borders_of(s, s.height, s.kernel_width, run)),
       // From the input's size to the kernels' and back; of the adjoint, the way back transposed comes first.
       rows_to_(adjoint ? s.kernel_height : s.height, adjoint ? s.height : s.kernel_height, adjoint),
       rows_back_(adjoint ? s.height : s.kernel_height, adjoint ? s.kernel_height : s.height, adjoint),
@@ -253,32 +262,39 @@ template <class S>
 void Plan<S>::resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
   run.resize_rows(rows_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
-                                    end - begin + before + after, in_stride, sizes.row_area(), sizes.width});
+                                    end - begin + before + after, in_stride, sizes.row_area(),
+                                    sizes.images * sizes.width});
 }
 
 template <class S>
 void Plan<S>::resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  run.resize_columns(columns_to_.band(),
-                     {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
-                      end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
+  resize_columns(columns_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
+                                      end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
+}
+
+template <class S>
+void Plan<S>::resize_columns(const Band<S>& band, const Planes<S>& planes) const {
+  const int images = sizes.images;
+  if (images == 1) return run.resize_columns(band, planes);
+  // A row is a plane then, its voxels the rows.
+  run.resize_rows(band, {planes.in, planes.out, planes.count * planes.across, band.in * images, band.out * images, images});
 }
 
 template <class S>
 void Plan<S>::height_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                             int64_t out_stride) const {
   resize_rows(begin, end, in, in_stride, resized);
-  run.branch(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
-  run.resize_rows(rows_back_.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.width});
+  (sizes.images == 1 ? run.branch : run.batch_branch)(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
+  run.resize_rows(rows_back_.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.images * sizes.width});
 }
 
 template <class S>
 void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                            int64_t out_stride) const {
   resize_columns(begin, end, in, in_stride, resized);
-  run.branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
-  run.resize_columns(columns_back_.band(),
-                     {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
+  (sizes.images == 1 ? run.branch : run.batch_branch)(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
+  resize_columns(columns_back_.band(), {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
 }
 
 template <class S>

@@ -11,10 +11,12 @@ namespace dicenet_mm {
 struct Sizes {
   int depth, height, width;
   int kernel_height, kernel_width;  // H_k, W_k
+  int images = 1;                   // that lie in the lanes of a vector, which then is a voxel
   bool native() const { return kernel_height == height && kernel_width == width; }
-  int64_t area() const { return static_cast<int64_t>(height) * width; }
-  int64_t row_area() const { return static_cast<int64_t>(kernel_height) * width; }
-  int64_t column_area() const { return static_cast<int64_t>(height) * kernel_width; }
+  // Elements of a plane.
+  int64_t area() const { return static_cast<int64_t>(images) * height * width; }
+  int64_t row_area() const { return static_cast<int64_t>(images) * kernel_height * width; }
+  int64_t column_area() const { return static_cast<int64_t>(images) * height * kernel_width; }
 };
 
 inline int64_t padded(int64_t area) { return (area + kMaxLanes - 1) / kMaxLanes * kMaxLanes; }
@@ -86,7 +88,9 @@ class Plan {
   const Kernels<S>& run;
 
   // How far before and after their planes the kernels read.
-  int64_t margin() const { return std::max(sizes.width, sizes.kernel_width) + 1 + 2 * kMaxLanes; }
+  int64_t margin() const {
+    return sizes.images * (std::max(sizes.width, sizes.kernel_width) + 1) + 2 * kMaxLanes;
+  }
 
   // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their
   // margins lie within `extent`, else copied to `copy`, which takes end - begin + 2 planes. Points to channel
@@ -108,6 +112,9 @@ class Plan {
   // The first step of each alone.
   void resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
   void resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
+
+  // Planes follow each other without gaps where the lanes hold images.
+  void resize_columns(const Band<S>& band, const Planes<S>& planes) const;
 
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
