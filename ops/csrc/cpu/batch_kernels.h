@@ -26,6 +26,8 @@ template <bool whole>
 INLINE void block_to_lanes(const float* images, int64_t stride, int count, float* vectors) {
   V rows[simd::lanes];
 #pragma GCC unroll 16
+  for (int i = 0; i < simd::lanes; ++i) __builtin_prefetch(images + i * stride + 64);
+#pragma GCC unroll 16
   for (int i = 0; i < simd::lanes; ++i)
     rows[i] = whole ? simd::load(images + i * stride) : simd::load(simd::mask(first_lanes(count)), images + i * stride);
   transpose(rows);
@@ -37,6 +39,8 @@ INLINE void block_to_lanes(const float* images, int64_t stride, int count, float
 template <bool whole>
 INLINE void block_from_lanes(const float* vectors, int count, float* images, int64_t stride) {
   V rows[simd::lanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < simd::lanes; ++i) __builtin_prefetch(images + i * stride + 64, 1);
 #pragma GCC unroll 16
   for (int i = 0; i < simd::lanes; ++i) rows[i] = whole || i < count ? simd::load(vectors + i * simd::lanes) : V{};
   transpose(rows);

@@ -304,28 +304,27 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
 // A strided block's packs: left (C, 12), left_point (2), unit (7), right_point (2).
 struct StridedBlock {
   static constexpr int kPacks = 12;
-  StridedBlock(at::TensorList p, int height, int width)
+  StridedBlock(at::TensorList p, int height, int width, int images)
       : left(p[0].const_data_ptr<float>()),
         left_point(p.slice(1, 2)),
-        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2, 1),
+        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2, images),
         right_point(p.slice(10, 2)),
         height(height),
-        width(width) {}
+        width(width),
+        images(images) {}
 
-  int64_t area() const { return static_cast<int64_t>((height + 1) / 2) * ((width + 1) / 2); }
+  int64_t voxels() const { return static_cast<int64_t>((height + 1) / 2) * ((width + 1) / 2); }
+  int64_t area() const { return images * voxels(); }
+  int channels() const { return left_point.channels + right_point.channels; }
   int64_t work_size() const { return 2 * (left_point.planes * area() + unit.margin()) + unit.work_size(); }
 
   // `half` as in Target.
   void run(const float* image, float* memory, float* out, int half) const {
-    const InferenceKernels& kernels = inference_kernels();
     const int channels = left_point.planes;
-    const int64_t in_area = static_cast<int64_t>(height) * width, size = channels * area(),
-                  margin = unit.margin();
+    const int64_t size = channels * area(), margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
     at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
-      for (int64_t c = from; c < to; ++c)
-        kernels.downsample(image + c * in_area, height, width, left + c * kSpatial, average + c * area(),
-                           convolved + c * area());
+      for (int64_t c = from; c < to; ++c) downsample(image, c, average + c * area(), convolved + c * area());
     });
     const PlaneTable planes = planes_of(convolved, area(), channels);
     left_point(planes.data(), area(), {out, area(), 0, half});
@@ -333,18 +332,34 @@ struct StridedBlock {
     right_point(planes.data(), area(), {out, area(), left_point.channels, half});
   }
 
+  void downsample(const float* image, int64_t channel, float* average, float* convolved) const {
+    const InferenceKernels& kernels = inference_kernels();
+    const int64_t in_area = static_cast<int64_t>(height) * width;
+    auto plane = [&](int64_t i, float* average, float* convolved) {
+      kernels.downsample(image + (i * left_point.planes + channel) * in_area, height, width,
+                         left + channel * kSpatial, average, convolved);
+    };
+    if (images == 1) return plane(0, average, convolved);
+    float *averages = scratch<float>(2 * area(), Purpose::tile), *convolutions = averages + area();
+    for (int64_t i = 0; i < images; ++i) plane(i, averages + i * voxels(), convolutions + i * voxels());
+    kernels.to_lanes(averages, voxels(), voxels(), average);
+    kernels.to_lanes(convolutions, voxels(), voxels(), convolved);
+  }
+
   const float* left;
   const PointWise left_point;
   const Unit unit;
   const PointWise right_point;
-  const int height, width;
+  const int height, width, images;
 };
 
 // A block's packs: point (2), unit (7).
 struct Block {
   static constexpr int kPacks = 9;
-  Block(at::TensorList p, int height, int width)
-      : point(p.slice(0, 2)), unit(p.slice(2, 7), height, width, 1), area(static_cast<int64_t>(height) * width) {}
+  Block(at::TensorList p, int height, int width, int images)
+      : point(p.slice(0, 2)),
+        unit(p.slice(2, 7), height, width, images),
+        area(static_cast<int64_t>(images) * height * width) {}
 
   int64_t size() const { return point.channels * area; }
   int64_t work_size() const { return size() + 2 * unit.margin() + unit.work_size(); }
@@ -360,60 +375,77 @@ struct Block {
   const int64_t area;
 };
 
-// Blocks in a row, a strided one first or none. Images go through all of them one by one, and channels that
-// pass a block stay where they were computed.
+// Of an image.
+struct Shape {
+  int channels, height, width;
+  int64_t voxels() const { return static_cast<int64_t>(height) * width; }
+  int64_t size() const { return channels * voxels(); }
+};
+
+// Blocks in a row, a strided one first or none. Images, or batches that fill the lanes of vectors, go through all
+// of them one by one, and channels that pass a block stay where they were computed.
 class Stage {
  public:
-  Stage(at::TensorList strided, at::TensorList blocks, int channels, int height, int width)
-      : in_channels_(channels), in_area_(static_cast<int64_t>(height) * width) {
+  Stage(at::TensorList strided, at::TensorList blocks, const Shape& in, const Shape& out, int images)
+      : in_(in), out_(out), images_(images) {
     if (!strided.empty()) {
-      strided_.emplace(strided, height, width);
-      height = (height + 1) / 2, width = (width + 1) / 2;
-      channels = strided_->left_point.channels + strided_->right_point.channels;
+      strided_.emplace(strided, in.height, in.width, images);
       work_size_ = strided_->work_size();
-      if (!blocks.empty()) kept_size_ = channels * strided_->area();
+      kept_size_ = strided_->channels() * area();
+    } else if (images > 1) {
+      kept_size_ = in.channels * area();
     }
     blocks_.reserve(blocks.size() / Block::kPacks);
     for (size_t i = 0; i < blocks.size(); i += Block::kPacks) {
-      if (i > 0) kept_size_ += blocks_.back().size();
-      blocks_.emplace_back(blocks.slice(i, Block::kPacks), height, width);
-      channels += blocks_.back().point.channels - blocks_.back().point.planes;
+      blocks_.emplace_back(blocks.slice(i, Block::kPacks), out.height, out.width, images);
       work_size_ = std::max(work_size_, blocks_.back().work_size());
+      kept_size_ += blocks_.back().size();
     }
-    this->channels = channels, this->height = height, this->width = width;
   }
 
-  void run(const float* image, float* out) const {
-    const int64_t area = static_cast<int64_t>(height) * width;
+  // Of the first image to the first image.
+  void run(const float* in, float* out) const {
     float *memory = scratch<float>(work_size_ + kept_size_, Purpose::image), *kept = memory + work_size_;
-    if (strided_ && blocks_.empty()) return strided_->run(image, memory, out, channels / 2);
+    const bool in_lanes = images_ > 1;
+    const int half = out_.channels / 2;
     PlaneTable planes;
     if (strided_) {
-      strided_->run(image, memory, kept, 0);
-      const int count = strided_->left_point.channels + strided_->right_point.channels;
-      planes = shuffled(planes_of(kept, area, count));
-      kept += count * area;
+      if (blocks_.empty() && !in_lanes) return strided_->run(in, memory, out, half);
+      strided_->run(in, memory, kept, 0);
+      planes = shuffled(planes_of(kept, area(), strided_->channels()));
+      kept += strided_->channels() * area();
+    } else if (in_lanes) {
+      at::parallel_for(0, in_.channels, 8, [&](int64_t from, int64_t to) {
+        inference_kernels().to_lanes(in + from * in_.voxels(), in_.size(), (to - from) * in_.voxels(), kept + from * area());
+      });
+      planes = planes_of(kept, area(), in_.channels);
+      kept += in_.channels * area();
     } else {
-      planes = planes_of(image, in_area_, in_channels_);
+      planes = planes_of(in, area(), in_.channels);
     }
     for (const Block& block : blocks_) {
-      const int passed = static_cast<int>(planes.size()) - block.point.planes, half = channels / 2;
-      if (&block == &blocks_.back()) {
-        const Target left{out, area, 0, half};
-        for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), planes[i], area * sizeof(float));
-        block.run(planes.data() + passed, memory, {out, area, passed, half});
+      const int passed = static_cast<int>(planes.size()) - block.point.planes;
+      if (&block == &blocks_.back() && !in_lanes) {
+        const Target left{out, area(), 0, half};
+        for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), planes[i], area() * sizeof(float));
+        block.run(planes.data() + passed, memory, {out, area(), passed, half});
       } else {
-        block.run(planes.data() + passed, memory, {kept, area, 0, 0});
+        block.run(planes.data() + passed, memory, {kept, area(), 0, 0});
         planes.resize(passed);
-        for (int i = 0; i < block.point.channels; ++i, kept += area) planes.push_back(kept);
+        for (int i = 0; i < block.point.channels; ++i, kept += area()) planes.push_back(kept);
         planes = shuffled(planes);
       }
     }
+    if (in_lanes)
+      at::parallel_for(0, out_.channels, 8, [&](int64_t from, int64_t to) {
+        for (int64_t c = from; c < to; ++c)
+          inference_kernels().from_lanes(planes[c], out_.voxels(), out + c * out_.voxels(), out_.size());
+      });
   }
 
-  int channels, height, width;  // of the output
-
  private:
+  int64_t area() const { return images_ * out_.voxels(); }
+
   static PlaneTable shuffled(const PlaneTable& planes) {
     const int count = static_cast<int>(planes.size());
     const Target order{nullptr, 0, 0, count / 2};
@@ -424,8 +456,8 @@ class Stage {
 
   std::optional<StridedBlock> strided_;
   std::vector<Block> blocks_;
-  const int in_channels_;
-  const int64_t in_area_;
+  const Shape in_, out_;
+  const int images_;
   int64_t work_size_ = 0, kept_size_ = 0;
 };
 
@@ -437,16 +469,34 @@ int64_t input_channels(at::TensorList strided, at::TensorList blocks) {
   return 2 * point.planes - (point.planes + point.channels) % 2;
 }
 
+Shape output_shape(const Shape& in, at::TensorList strided, at::TensorList blocks) {
+  Shape out = in;
+  if (!strided.empty()) {
+    const PointWise left(strided.slice(1, 2)), right(strided.slice(10, 2));
+    out = {left.channels + right.channels, (in.height + 1) / 2, (in.width + 1) / 2};
+  }
+  for (size_t i = 0; i < blocks.size(); i += Block::kPacks) {
+    const PointWise point(blocks.slice(i, 2));
+    out.channels += point.channels - point.planes;
+  }
+  return out;
+}
+
 Tensor dice_stage(const Tensor& input, at::TensorList strided, at::TensorList blocks) {
   check_input(input, input_channels(strided, blocks));
   const Tensor x = input.contiguous();
-  const Stage stage(strided, blocks, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
-                    static_cast<int>(x.size(3)));
-  Tensor y = at::empty({x.size(0), stage.channels, stage.height, stage.width}, x.options());
-  const int64_t in_image = x.size(1) * x.size(2) * x.size(3), out_image = y.size(1) * y.size(2) * y.size(3);
+  const Shape from{static_cast<int>(x.size(1)), static_cast<int>(x.size(2)), static_cast<int>(x.size(3))},
+      to = output_shape(from, strided, blocks);
+  Tensor y = at::empty({x.size(0), to.channels, to.height, to.width}, x.options());
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  for_each_image(x.size(0), [&](int64_t n) { stage.run(in + n * in_image, out + n * out_image); });
+  for_each_batch(x.size(0), to.voxels(), [&](int images, int64_t begin, int64_t count) {
+    const Stage stage(strided, blocks, from, to, images);
+    for_each_image(count, [&](int64_t i) {
+      const int64_t n = begin + i * images;
+      stage.run(in + n * from.size(), out + n * to.size());
+    });
+  });
   return y;
 }
 
