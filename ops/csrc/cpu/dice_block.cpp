@@ -65,7 +65,7 @@ struct PointWise {
         const int64_t column = i % panels * kColumns, part = i / panels;
         const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column)),
                   begin = static_cast<int>(tiles * part / parts), end = static_cast<int>(tiles * (part + 1) / parts);
-        if (columns == kColumns) {
+        if (columns == kColumns && area < 780) {
           run.point_wise_planes(x, planes, weight, affine, channels, begin, end, column, target);
           continue;
         }
@@ -323,8 +323,9 @@ struct StridedBlock {
     const int channels = left_point.planes;
     const int64_t size = channels * area(), margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
-    at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
-      for (int64_t c = from; c < to; ++c) downsample(image, c, average + c * area(), convolved + c * area());
+    const Tiles tiles(1, channels, 8);
+    at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) downsample(image, tiles.begin(i), tiles.end(i), average, convolved);
     });
     const PlaneTable planes = planes_of(convolved, area(), channels);
     left_point(planes.data(), area(), {out, area(), 0, half});
@@ -332,18 +333,22 @@ struct StridedBlock {
     right_point(planes.data(), area(), {out, area(), left_point.channels, half});
   }
 
-  void downsample(const float* image, int64_t channel, float* average, float* convolved) const {
+  // Channels [begin, end) of both, (channels, plane).
+  void downsample(const float* image, int begin, int end, float* average, float* convolved) const {
     const InferenceKernels& kernels = inference_kernels();
-    const int64_t in_area = static_cast<int64_t>(height) * width;
-    auto plane = [&](int64_t i, float* average, float* convolved) {
-      kernels.downsample(image + (i * left_point.planes + channel) * in_area, height, width,
-                         left + channel * kSpatial, average, convolved);
-    };
-    if (images == 1) return plane(0, average, convolved);
-    float *averages = scratch<float>(2 * area(), Purpose::tile), *convolutions = averages + area();
-    for (int64_t i = 0; i < images; ++i) plane(i, averages + i * voxels(), convolutions + i * voxels());
-    kernels.to_lanes(averages, voxels(), voxels(), average);
-    kernels.to_lanes(convolutions, voxels(), voxels(), convolved);
+    const int64_t in_area = static_cast<int64_t>(height) * width, size = (end - begin) * voxels();
+    average += begin * area(), convolved += begin * area();
+    float *averages = average, *convolutions = convolved;
+    if (images > 1) averages = scratch<float>(2 * images * size, Purpose::tile), convolutions = averages + images * size;
+    for (int i = 0; i < images; ++i)
+      for (int c = begin; c < end; ++c) {
+        const int64_t place = i * size + (c - begin) * voxels();
+        kernels.downsample(image + (static_cast<int64_t>(i) * left_point.planes + c) * in_area, height, width,
+                           left + c * kSpatial, averages + place, convolutions + place);
+      }
+    if (images == 1) return;
+    kernels.to_lanes(averages, size, size, average);
+    kernels.to_lanes(convolutions, size, size, convolved);
   }
 
   const float* left;

@@ -300,7 +300,7 @@ void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S
 template <class S>
 int Plan<S>::chunk() const {
   const int64_t bytes = std::max({sizes.area(), sizes.row_area(), sizes.column_area()}) * sizeof(S);
-  return static_cast<int>(std::clamp<int64_t>((sizes.native() ? 200'000 : 100'000) / bytes, 4, 32));
+  return static_cast<int>(std::clamp<int64_t>((sizes.native() && sizes.images == 1 ? 200'000 : 100'000) / bytes, 4, 32));
 }
 
 template class Resize<float>;
