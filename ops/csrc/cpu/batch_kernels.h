@@ -64,34 +64,59 @@ void from_lanes(const float* vectors, int64_t count, float* images, int64_t stri
   if (count > 0) block_from_lanes<false>(vectors, static_cast<int>(count), images, stride);
 }
 
-LocalFusion batch_fusion_of(const Tile<float>& t, const float* local, float* y, float* sums) {
-  std::memset(sums, 0, (t.end - t.begin) * sizeof(V));
-  LocalFusion fusion = local_fusion_of(t, local, y, sums);
-  fusion.area *= simd::lanes;
-  return fusion;
+// 3x3 convolution of a plane; `done(at, sum)` takes its outputs.
+template <class Done>
+INLINE void slide_plane(const float* x, int height, int width, const float* taps, V bias, const Done& done) {
+  const int64_t row = width * simd::lanes;
+  for (int i = 0; i < height; ++i) {
+    const float* line = x + i * row;
+    slide<float>({i > 0 ? line - row : nullptr, line, i + 1 < height ? line + row : nullptr, width, simd::lanes}, taps, 1,
+                 bias, [&](int j, V sum) __attribute__((always_inline)) { done(i * row + j * simd::lanes, sum); });
+  }
+}
+
+// Local fusion of channel `p` of a tile, its other branches given.
+INLINE void fuse_plane(const Tile<float>& t, int p, const float* height, const float* width, const float* local,
+                       float* y, float* sum) {
+  V prm[11], all{};
+#pragma GCC unroll 11
+  for (int i = 0; i < 11; ++i) prm[i] = simd::hold(simd::splat(local[p * kLocal + i]));
+  auto term = [&](int i, V u, V acc) __attribute__((always_inline)) {
+    return acc + prm[i] * u + prm[i + 1] * simd::min(u, prm[i + 2]);
+  };
+  slide_plane(t.depth_in + (p - t.begin) * t.stride, t.height, t.width, t.depth_taps + p * 9, V{},
+              [&](int64_t at, V depth) __attribute__((always_inline)) {
+                const V u = term(3, simd::load(height + at), term(0, depth, prm[9])) +
+                            term(6, simd::load(width + at), V{});
+                const V z = u + prm[10] * simd::min(u, V{});
+                simd::store(y + at, z);
+                all += z;
+              });
+  simd::store(sum, all);
 }
 
 void batch_local_fusion(const Tile<float>& t, const float* local, float* y, float* sums) {
-  march<float, kDepth | kHeight | kWidth, true, simd::lanes>(t, batch_fusion_of(t, local, y, sums));
+  alignas(64) float height[kSmallMap * simd::lanes], width[kSmallMap * simd::lanes];
+  const int64_t area = area_of(t) * simd::lanes;
+  for (int p = t.begin; p < t.end; ++p, y += area, sums += simd::lanes) {
+    slide_branch(kHeight, t, p, height);
+    slide_branch(kWidth, t, p, width);
+    fuse_plane(t, p, height, width, local, y, sums);
+  }
 }
 
 void batch_local_fusion_resized(const Tile<float>& t, const float* height, const float* width, const float* local,
                                 float* y, float* sums) {
-  const LocalFusion fusion = batch_fusion_of(t, local, y, sums);
-  march<float, kDepth, true, simd::lanes>(t, Resized<LocalFusion>{fusion, height, width, fusion.area});
+  const int64_t area = area_of(t) * simd::lanes;
+  for (int p = t.begin; p < t.end; ++p, height += area, width += area, y += area, sums += simd::lanes)
+    fuse_plane(t, p, height, width, local, y, sums);
 }
 
 void batch_spatial(const float* x, int height, int width, const uint32_t*, const float* spatial, const float* gate,
                    float* y) {
-  const V bias = simd::splat(spatial[kBias]), p = simd::load(gate), q = p * simd::splat(spatial[kSlope]);
-  constexpr int lanes = simd::lanes;
-  int column = 0;
-  for (; column + 3 <= width; column += 3)
-    spatial_columns<3, lanes>(x, height, width * lanes, column * lanes, spatial, bias, p, q, y);
-  if (column + 2 == width)
-    spatial_columns<2, lanes>(x, height, width * lanes, column * lanes, spatial, bias, p, q, y);
-  else if (column < width)
-    spatial_columns<1, lanes>(x, height, width * lanes, column * lanes, spatial, bias, p, q, y);
+  const V p = simd::load(gate), q = p * simd::splat(spatial[kSlope]);
+  slide_plane(x, height, width, spatial, simd::splat(spatial[kBias]), [&](int64_t at, V u)
+              __attribute__((always_inline)) { simd::store(y + at, p * u + q * simd::min(u, V{})); });
 }
 
 template <int many>

@@ -27,7 +27,6 @@ void for_each_image(int64_t images, const F& work) {
 
 // Images that go through a unit together, in the lanes of vectors, where there are that many and their maps are small.
 // `work` takes the images that go through together, the first image, and how many times.
-constexpr int64_t kSmallMap = 100;
 template <class F>
 void for_each_batch(int64_t images, int64_t area, const F& work) {
   const int lanes = kernels<float>().lanes;

@@ -1,6 +1,7 @@
 // The kernels of dim_conv and of its gradients.
 #pragma once
 #include "march.h"
+#include "slide.h"
 
 namespace {
 
@@ -88,9 +89,7 @@ void any_branch_tile(Branch which, const Tile<S>& t, S* y, int64_t stride) {
 
 template <class S>
 void batch_branch_tile(Branch which, const Tile<S>& t, S* y, int64_t stride) {
-  constexpr int step = Simd<S>::lanes;
-  if (which == kHeight) return march<S, kHeight, false, step>(t, OneBranch<S, kHeight>{y, stride});
-  march<S, kWidth, false, step>(t, OneBranch<S, kWidth>{y, stride});
+  for (int p = t.begin; p < t.end; ++p, y += stride) slide_branch(which, t, p, y);
 }
 
 template <class S>

@@ -76,6 +76,9 @@ struct Target {
   float* plane(int i) const { return out + area * place(i); }
 };
 
+// Voxels of a map that goes with others in batches.
+constexpr int kSmallMap = 100;
+
 constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution
 constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.

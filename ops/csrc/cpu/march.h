@@ -7,9 +7,6 @@
 //
 // Loads are not masked, only what is added: inputs must be readable for a margin (see plan.h) before and
 // after.
-//
-// With `step` = 1 the lanes of a vector are voxels that follow each other; with as many as there are lanes,
-// they are one voxel of as many images (see batch_kernels.h).
 #pragma once
 #include "kernels.h"
 #include "simd.h"
@@ -46,20 +43,19 @@ struct Pending {
   }
 };
 
-template <class S, int step>
+template <class S>
 INLINE void load_taps(const S* taps, int64_t padded, typename Simd<S>::V* out) {
 #pragma GCC unroll 9
-  for (int i = 0; i < 9; ++i)
-    out[i] = step == 1 ? Simd<S>::load(taps + i * padded) : Simd<S>::splat(taps[i * padded]);
+  for (int i = 0; i < 9; ++i) out[i] = Simd<S>::load(taps + i * padded);
 }
 
-template <class S, int branches, bool shared, int step = 1, class Sink>
+template <class S, int branches, bool shared, class Sink>
 INLINE void march(const Tile<S>& t, Sink sink) {
   using simd = Simd<S>;
   using V = typename simd::V;
   constexpr bool D = branches & kDepth, H = branches & kHeight, W = branches & kWidth;
-  const int64_t width = t.width * step, area = t.height * width, stride = t.stride;
-  const int64_t padded = (area / step + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+  const int64_t width = t.width, area = t.height * width, stride = t.stride;
+  const int64_t padded = (area + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
   const int channels = t.end - t.begin;
   const bool first = t.begin > 0, last = t.end < t.depth;  // whether there is a plane before, and one after
   const uint32_t* borders = t.borders;
@@ -71,13 +67,13 @@ INLINE void march(const Tile<S>& t, Sink sink) {
                            m6 = simd::mask(borders[6]), m7 = simd::mask(borders[7]),
                            m8 = simd::mask(borders[8]);
     V kh[9], kw[9];
-    if (H) load_taps<S, step>(t.height_taps + offset / step, padded, kh);
-    if (W) load_taps<S, step>(t.width_taps + offset / step, padded, kw);
+    if (H) load_taps(t.height_taps + offset, padded, kh);
+    if (W) load_taps(t.width_taps + offset, padded, kw);
     const S *xd = t.depth_in + offset, *xh = shared ? xd : t.height_in + offset,
             *xw = shared ? xd : t.width_in + offset;
     const S* kd = t.depth_taps + static_cast<int64_t>(t.begin) * 9;
     auto row = [&](const S* x) __attribute__((always_inline)) {
-      return Line<S>{simd::load_once(x - step), simd::load_once(x), simd::load_once(x + step), m3, m5};
+      return Line<S>{simd::load_once(x - 1), simd::load_once(x), simd::load_once(x + 1), m3, m5};
     };
     auto column = [&](const S* x) __attribute__((always_inline)) {
       return Line<S>{simd::load_once(x - width), simd::load_once(x), simd::load_once(x + width), m1, m7};
@@ -89,10 +85,10 @@ INLINE void march(const Tile<S>& t, Sink sink) {
       odd = simd::add_product(m3, tap(3), r.a, odd);
       odd = simd::add_product(m5, tap(5), r.c, odd);
       odd = simd::add_product(m7, tap(7), c.c, odd);
-      even = simd::add_product(m0, tap(0), simd::load(up - step), even);
-      even = simd::add_product(m2, tap(2), simd::load(up + step), even);
-      even = simd::add_product(m6, tap(6), simd::load(down - step), even);
-      even = simd::add_product(m8, tap(8), simd::load(down + step), even);
+      even = simd::add_product(m0, tap(0), simd::load(up - 1), even);
+      even = simd::add_product(m2, tap(2), simd::load(up + 1), even);
+      even = simd::add_product(m6, tap(6), simd::load(down - 1), even);
+      even = simd::add_product(m8, tap(8), simd::load(down + 1), even);
       return even + odd;
     };
     sink.begin(offset);

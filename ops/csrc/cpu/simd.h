@@ -68,6 +68,10 @@ struct Simd<double> {
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
   INLINE V splat(double s) { return _mm512_set1_pd(s); }
   INLINE V load(const double* p) { return _mm512_loadu_pd(p); }
+  INLINE V hold(V v) {
+    asm("" : "+v"(v));
+    return v;
+  }
   INLINE V load_once(const double* p) { return load(p); }
   INLINE V load(M m, const double* p) { return _mm512_maskz_loadu_pd(m, p); }
   INLINE void store(double* p, V v) { _mm512_storeu_pd(p, v); }
@@ -128,6 +132,7 @@ struct Simd<double> {
   }
   INLINE V splat(double s) { return _mm256_set1_pd(s); }
   INLINE V load(const double* p) { return _mm256_loadu_pd(p); }
+  INLINE V hold(V v) { return v; }
   INLINE V load_once(const double* p) { return load(p); }
   INLINE V load(M m, const double* p) { return _mm256_maskload_pd(p, m); }
   INLINE void store(double* p, V v) { _mm256_storeu_pd(p, v); }

@@ -76,7 +76,7 @@ void local_fusion_resized_tile(const Tile<float>& t, const float* height, const 
 
 // `vectors` vectors beside each other go down the rows together; each row adds to the outputs above, at and
 // below it.
-template <int vectors, int step = 1>
+template <int vectors>
 INLINE void spatial_columns(const float* x, int height, int width, int column, const float* spatial, V bias,
                             V p, V q, float* y) {
   V taps[9];
@@ -90,8 +90,8 @@ INLINE void spatial_columns(const float* x, int height, int width, int column, c
     const int start = column + j * simd::lanes, lanes = width - start;
     const uint32_t inside = first_lanes(lanes);
     here[j] = simd::mask(inside);
-    left[j] = simd::mask(start == 0 ? inside & ~first_lanes(step) : inside);
-    right[j] = simd::mask(lanes <= simd::lanes ? first_lanes(lanes - step) : inside);
+    left[j] = simd::mask(start == 0 ? inside & ~1u : inside);
+    right[j] = simd::mask(lanes <= simd::lanes ? inside & ~(1u << (lanes - 1)) : inside);
     one[j] = two[j] = bias;
   }
   x += column, y += column;
@@ -101,7 +101,7 @@ INLINE void spatial_columns(const float* x, int height, int width, int column, c
       V done = two[j];
       if (row < height) {
         const float* at = x + j * simd::lanes;
-        const V a = simd::load_once(at - step), b = simd::load_once(at), c = simd::load_once(at + step);
+        const V a = simd::load_once(at - 1), b = simd::load_once(at), c = simd::load_once(at + 1);
         done = simd::add_product(left[j], taps[6], a, done + taps[7] * b);
         done = simd::add_product(right[j], taps[8], c, done);
         two[j] = simd::add_product(left[j], taps[3], a, one[j] + taps[4] * b);
