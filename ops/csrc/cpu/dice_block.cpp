@@ -160,19 +160,27 @@ class Unit {
   void local_fusion(const Input& input, int begin, int end, int chunk, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
-    Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile),
+    Pieces<float> pieces(scratch<float>(Pieces<float>::size(6, 6 * planes, margin()), Purpose::tile),
                          margin());
     float* copy = pieces.take(planes);
     const float* in = input.image ? in_lanes(input, begin, end, copy)
                                   : plan_.readable(input.x + begin * area, begin, end, area, input.extent, copy);
     y += begin * area, sums += static_cast<int64_t>(begin) * s.images;
-    const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
-    if (s.native()) return run_.local_fusion(tile, local_, y, sums);
-    float *resized = pieces.take(planes), *work = pieces.take(planes), *height = pieces.take(planes),
-          *width = pieces.take(planes);
-    plan_.height_branch(begin, end, in, area, resized, work, height, area);
-    plan_.width_branch(begin, end, in, area, resized, work, width, area);
-    run_.local_fusion_resized(tile, height, width, local_, y, sums);
+    if (s.native()) return run_.local_fusion(plan_.tile(begin, end, in, in, in, area), local_, y, sums);
+    float *rows = pieces.take(planes), *columns = pieces.take(planes), *work = pieces.take(planes),
+          *height = pieces.take(planes), *width = pieces.take(planes);
+    plan_.resize_rows(begin, end, in, area, rows);
+    plan_.resize_columns(begin, end, in, area, columns);
+    // A march pays with many channels, a batch's planes stay in the first level of cache one by one.
+    const int each = s.images == 1 ? end - begin : 1;
+    for (int p = begin; p < end; p += each) {
+      const int64_t from = p - begin;
+      plan_.height_from(p, p + each, rows + from * s.row_area(), work, height, area);
+      plan_.width_from(p, p + each, columns + from * s.column_area(), work, width, area);
+      const float* own = in + from * area;
+      run_.local_fusion_resized(plan_.tile(p, p + each, own, own, own, area), height, width, local_, y + from * area,
+                                sums + from * s.images);
+    }
   }
 
   const InferenceKernels& kernels_;

@@ -282,19 +282,34 @@ void Plan<S>::resize_columns(const Band<S>& band, const Planes<S>& planes) const
 }
 
 template <class S>
+void Plan<S>::branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) const {
+  (sizes.images == 1 ? run.branch : run.batch_branch)(which, tile, y, stride);
+}
+
+template <class S>
+void Plan<S>::height_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const {
+  branch(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
+  run.resize_rows(rows_back_.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.images * sizes.width});
+}
+
+template <class S>
+void Plan<S>::width_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const {
+  branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
+  resize_columns(columns_back_.band(), {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
+}
+
+template <class S>
 void Plan<S>::height_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                             int64_t out_stride) const {
   resize_rows(begin, end, in, in_stride, resized);
-  (sizes.images == 1 ? run.branch : run.batch_branch)(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
-  run.resize_rows(rows_back_.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.images * sizes.width});
+  height_from(begin, end, resized, work, out, out_stride);
 }
 
 template <class S>
 void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                            int64_t out_stride) const {
   resize_columns(begin, end, in, in_stride, resized);
-  (sizes.images == 1 ? run.branch : run.batch_branch)(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
-  resize_columns(columns_back_.band(), {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
+  width_from(begin, end, resized, work, out, out_stride);
 }
 
 template <class S>

@@ -109,15 +109,19 @@ class Plan {
   // Width branch likewise, with planes of H x W_k.
   void width_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                     int64_t out_stride) const;
-  // The first step of each alone.
+  // The first step of each alone, and what follows it.
   void resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
   void resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
+  void height_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
+  void width_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
 
   // Planes follow each other without gaps where the lanes hold images.
   void resize_columns(const Band<S>& band, const Planes<S>& planes) const;
 
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
+
+  void branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) const;
 
   const uint32_t* border_masks() const { return borders_.data(); }
 
