@@ -39,6 +39,11 @@ struct Planes {
   int across;  // extent of the axis that stays
 };
 
+// Of a plane of a batch, elements between voxels along the axis that is resized and across it.
+struct Steps {
+  int64_t along, in_across, out_across;
+};
+
 enum Branch { kDepth = 1, kHeight = 2, kWidth = 4 };
 
 template <class S>
@@ -61,6 +66,7 @@ struct Kernels {
                     S* height_out, S* width_out);
   void (*resize_rows)(const Band<S>&, const Planes<S>&);
   void (*resize_columns)(const Band<S>&, const Planes<S>&);
+  void (*batch_resize)(const Band<S>&, const Planes<S>&, const Steps&);
 };
 
 // Where the planes of a branch go: in their order from `first` on, or (half > 0) as ChannelShuffle(2) of the

@@ -259,26 +259,32 @@ Tile<S> Plan<S>::column_tile(int begin, int end, const S* resized) const {
 }
 
 template <class S>
+void Plan<S>::resize_rows(const Resize<S>& resize, const Planes<S>& planes) const {
+  const int64_t images = sizes.images;
+  if (images == 1) return run.resize_rows(resize.band(), planes);
+  run.batch_resize(resize.band(), planes, {images * planes.across, images, images});
+}
+
+template <class S>
+void Plan<S>::resize_columns(const Resize<S>& resize, const Planes<S>& planes) const {
+  const int64_t images = sizes.images;
+  const Band<S> band = resize.band();
+  if (images == 1) return run.resize_columns(band, planes);
+  run.batch_resize(band, planes, {images, images * band.in, images * band.out});
+}
+
+template <class S>
 void Plan<S>::resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  run.resize_rows(rows_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
-                                    end - begin + before + after, in_stride, sizes.row_area(),
-                                    sizes.images * sizes.width});
+  resize_rows(rows_to_, {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
+                         end - begin + before + after, in_stride, sizes.row_area(), sizes.width});
 }
 
 template <class S>
 void Plan<S>::resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  resize_columns(columns_to_.band(), {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
-                                      end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
-}
-
-template <class S>
-void Plan<S>::resize_columns(const Band<S>& band, const Planes<S>& planes) const {
-  const int images = sizes.images;
-  if (images == 1) return run.resize_columns(band, planes);
-  // A row is a plane then, its voxels the rows.
-  run.resize_rows(band, {planes.in, planes.out, planes.count * planes.across, band.in * images, band.out * images, images});
+  resize_columns(columns_to_, {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
+                               end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
 }
 
 template <class S>
@@ -289,13 +295,13 @@ void Plan<S>::branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) co
 template <class S>
 void Plan<S>::height_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const {
   branch(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
-  run.resize_rows(rows_back_.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.images * sizes.width});
+  resize_rows(rows_back_, {work, out, end - begin, sizes.row_area(), out_stride, sizes.width});
 }
 
 template <class S>
 void Plan<S>::width_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const {
   branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
-  resize_columns(columns_back_.band(), {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
+  resize_columns(columns_back_, {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
 }
 
 template <class S>

@@ -115,8 +115,8 @@ class Plan {
   void height_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
   void width_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
 
-  // Planes follow each other without gaps where the lanes hold images.
-  void resize_columns(const Band<S>& band, const Planes<S>& planes) const;
+  void resize_rows(const Resize<S>& resize, const Planes<S>& planes) const;
+  void resize_columns(const Resize<S>& resize, const Planes<S>& planes) const;
 
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
