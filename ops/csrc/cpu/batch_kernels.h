@@ -1,6 +1,5 @@
-// The kernels of inference for small maps in batches: a vector is one voxel of as many images as it has lanes.
-// Voxels outside a plane are whole vectors then, no lane is idle, no load crosses a cache line, and what is
-// summed over the voxels of an image stays in its lane.
+// The kernels of inference for small maps in batches: a vector is one voxel of as many images as it has lanes (see
+// slide.h). No lane is idle, no load crosses a cache line, and what is summed over an image's voxels stays in its lane.
 #pragma once
 #include "unit_kernels.h"
 
@@ -26,8 +25,6 @@ template <bool whole>
 INLINE void block_to_lanes(const float* images, int64_t stride, int count, float* vectors) {
   V rows[simd::lanes];
 #pragma GCC unroll 16
-  for (int i = 0; i < simd::lanes; ++i) __builtin_prefetch(images + i * stride + 64);
-#pragma GCC unroll 16
   for (int i = 0; i < simd::lanes; ++i)
     rows[i] = whole ? simd::load(images + i * stride) : simd::load(simd::mask(first_lanes(count)), images + i * stride);
   transpose(rows);
@@ -39,8 +36,6 @@ INLINE void block_to_lanes(const float* images, int64_t stride, int count, float
 template <bool whole>
 INLINE void block_from_lanes(const float* vectors, int count, float* images, int64_t stride) {
   V rows[simd::lanes];
-#pragma GCC unroll 16
-  for (int i = 0; i < simd::lanes; ++i) __builtin_prefetch(images + i * stride + 64, 1);
 #pragma GCC unroll 16
   for (int i = 0; i < simd::lanes; ++i) rows[i] = whole || i < count ? simd::load(vectors + i * simd::lanes) : V{};
   transpose(rows);
@@ -70,8 +65,9 @@ INLINE void slide_plane(const float* x, int height, int width, const float* taps
   const int64_t row = width * simd::lanes;
   for (int i = 0; i < height; ++i) {
     const float* line = x + i * row;
-    slide<float>({i > 0 ? line - row : nullptr, line, i + 1 < height ? line + row : nullptr, width, simd::lanes}, taps, 1,
-                 bias, [&](int j, V sum) __attribute__((always_inline)) { done(i * row + j * simd::lanes, sum); });
+    const float *before = i > 0 ? line - row : nullptr, *after = i + 1 < height ? line + row : nullptr;
+    slide<float>({before, line, after, width, simd::lanes}, taps, 1, bias, [&](int j, V sum)
+                 __attribute__((always_inline)) { done(i * row + j * simd::lanes, sum); });
   }
 }
 
@@ -95,6 +91,7 @@ INLINE void fuse_plane(const Tile<float>& t, int p, const float* height, const f
   simd::store(sum, all);
 }
 
+// Of maps that have their kernels' size, and so are small.
 void batch_local_fusion(const Tile<float>& t, const float* local, float* y, float* sums) {
   alignas(64) float height[kSmallMap * simd::lanes], width[kSmallMap * simd::lanes];
   const int64_t area = area_of(t) * simd::lanes;

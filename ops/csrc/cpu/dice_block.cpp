@@ -15,7 +15,7 @@ namespace {
 
 using at::Tensor;
 
-// As many images for each thread of its own as there are; the work within those left over is shared out.
+// Images on threads of their own, as many on each; the work within one that is left over is shared out.
 template <class F>
 void for_each_image(int64_t images, const F& work) {
   const int64_t apart = images - images % at::get_num_threads();
@@ -25,8 +25,8 @@ void for_each_image(int64_t images, const F& work) {
   for (int64_t i = apart; i < images; ++i) work(i);
 }
 
-// Images that go through a unit together, in the lanes of vectors, where there are that many and their maps are small.
-// `work` takes the images that go through together, the first image, and how many times.
+// Images with small maps go together, one in each lane of a vector, as far as they fill all lanes; whatever is left,
+// one by one. `work` takes how many go together, the first of them, and how often.
 template <class F>
 void for_each_batch(int64_t images, int64_t area, const F& work) {
   const int lanes = kernels<float>().lanes;
@@ -64,7 +64,7 @@ struct PointWise {
         const int64_t column = i % panels * kColumns, part = i / panels;
         const int columns = static_cast<int>(std::min<int64_t>(kColumns, area - column)),
                   begin = static_cast<int>(tiles * part / parts), end = static_cast<int>(tiles * (part + 1) / parts);
-        if (columns == kColumns && area < 780) {
+        if (columns == kColumns) {
           run.point_wise_planes(x, planes, weight, affine, channels, begin, end, column, target);
           continue;
         }
@@ -79,8 +79,8 @@ struct PointWise {
   const int tiles, planes, channels;
 };
 
-// The input of a unit: planes as they lie for it, within memory that may be read; or, `image` elements apart, images
-// that are yet to be brought into lanes.
+// The input of a unit: its planes within memory that may be read; or the first of a batch's images, `image` elements
+// apart, that have yet to be brought into lanes. Its output lies likewise.
 struct Input {
   const float* x;
   Extent<float> extent;
@@ -148,7 +148,7 @@ class Unit {
   }
 
  private:
-  // Planes of channels [begin, end) and of the two beside them, from images of their own. Points to channel `begin`.
+  // As Plan::readable, of a batch that is not in lanes.
   const float* in_lanes(const Input& input, int begin, int end, float* copy) const {
     const Sizes& s = plan_.sizes;
     const int before = begin > 0, after = end < s.depth;
@@ -171,7 +171,7 @@ class Unit {
           *height = pieces.take(planes), *width = pieces.take(planes);
     plan_.resize_rows(begin, end, in, area, rows);
     plan_.resize_columns(begin, end, in, area, columns);
-    // A march pays with many channels, a batch's planes stay in the first level of cache one by one.
+    // A march pays off over many channels; planes of a batch stay in the first level of cache one by one.
     const int each = s.images == 1 ? end - begin : 1;
     for (int p = begin; p < end; p += each) {
       const int64_t from = p - begin;
@@ -345,15 +345,15 @@ struct StridedBlock {
     const InferenceKernels& kernels = inference_kernels();
     const int64_t in_area = static_cast<int64_t>(height) * width, size = (end - begin) * voxels();
     average += begin * area(), convolved += begin * area();
-    float *averages = average, *convolutions = convolved;
-    if (images > 1) averages = scratch<float>(2 * images * size, Purpose::tile), convolutions = averages + images * size;
+    float* apart = images > 1 ? scratch<float>(2 * images * size, Purpose::tile) : nullptr;
+    float *averages = apart ? apart : average, *convolutions = apart ? apart + images * size : convolved;
     for (int i = 0; i < images; ++i)
       for (int c = begin; c < end; ++c) {
         const int64_t place = i * size + (c - begin) * voxels();
         kernels.downsample(image + (static_cast<int64_t>(i) * left_point.planes + c) * in_area, height, width,
                            left + c * kSpatial, averages + place, convolutions + place);
       }
-    if (images == 1) return;
+    if (!apart) return;
     kernels.to_lanes(averages, size, size, average);
     kernels.to_lanes(convolutions, size, size, convolved);
   }
@@ -428,7 +428,8 @@ class Stage {
       kept += strided_->channels() * area();
     } else if (in_lanes) {
       at::parallel_for(0, in_.channels, 8, [&](int64_t from, int64_t to) {
-        inference_kernels().to_lanes(in + from * in_.voxels(), in_.size(), (to - from) * in_.voxels(), kept + from * area());
+        inference_kernels().to_lanes(in + from * in_.voxels(), in_.size(), (to - from) * in_.voxels(),
+                                     kept + from * area());
       });
       planes = planes_of(kept, area(), in_.channels);
       kept += in_.channels * area();

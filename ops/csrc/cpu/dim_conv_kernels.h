@@ -310,8 +310,16 @@ void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
 
 template <class S>
 constexpr Kernels<S> all_kernels() {
-  return {Simd<S>::lanes, dim_conv_tile<S>,        any_branch_tile<S>, batch_branch_tile<S>,  sum_tile<S>,
-          depth_plus_tile<S>, depth_taps_grad_tile<S>, taps_grad_tile<S>,  resize_rows_planes<S>, resize_columns_planes<S>,
+  return {Simd<S>::lanes,
+          dim_conv_tile<S>,
+          any_branch_tile<S>,
+          batch_branch_tile<S>,
+          sum_tile<S>,
+          depth_plus_tile<S>,
+          depth_taps_grad_tile<S>,
+          taps_grad_tile<S>,
+          resize_rows_planes<S>,
+          resize_columns_planes<S>,
           batch_resize_planes<S>};
 }
 

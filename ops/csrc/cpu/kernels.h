@@ -66,6 +66,7 @@ struct Kernels {
                     S* height_out, S* width_out);
   void (*resize_rows)(const Band<S>&, const Planes<S>&);
   void (*resize_columns)(const Band<S>&, const Planes<S>&);
+  // Along either axis, of a batch.
   void (*batch_resize)(const Band<S>&, const Planes<S>&, const Steps&);
 };
 
@@ -82,7 +83,7 @@ struct Target {
   float* plane(int i) const { return out + area * place(i); }
 };
 
-// Voxels of a map that goes with others in batches.
+// The most voxels of a map that goes with others in batches. Larger ones leave few lanes idle by themselves.
 constexpr int kSmallMap = 100;
 
 constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution

@@ -142,15 +142,6 @@ template double* scratch(int64_t, Purpose);
 
 namespace {
 
-// For a plane as `s` says: as above, or of a batch all lanes or none.
-template <class S>
-std::vector<uint32_t> borders_of(const Sizes& s, int height, int width, const Kernels<S>& run) {
-  if (s.images == 1) return borders(height, width, run.lanes);
-  std::vector<uint32_t> out = borders(height, width, 1);
-  for (uint32_t& inside : out) inside = -inside;
-  return out;
-}
-
 // (kernels, 9) -> (9, padded plane), each voxel with the taps of its row or column.
 template <class S>
 std::vector<S> spread(const S* taps, int height, int width, bool by_row, bool turned) {
@@ -182,9 +173,9 @@ Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S
       depth_taps_(depth_taps, depth_taps + static_cast<int64_t>(s.depth) * 9),
       height_taps_(spread(height_taps, s.kernel_height, s.width, true, adjoint)),
       width_taps_(spread(width_taps, s.height, s.kernel_width, false, adjoint)),
-      borders_(borders_of(s, s.height, s.width, run)),
-      row_borders_(s.native() ? borders_ : borders_of(s, s.kernel_height, s.width, run)),
-      column_borders_(s.native() ? borders_ : borders_of(s, s.height, s.kernel_width, run)),
+      borders_(borders(s.height, s.width, run.lanes)),
+      row_borders_(s.native() ? borders_ : borders(s.kernel_height, s.width, run.lanes)),
+      column_borders_(s.native() ? borders_ : borders(s.height, s.kernel_width, run.lanes)),
       // From the input's size to the kernels' and back; of the adjoint, the way back transposed comes first.
       rows_to_(adjoint ? s.kernel_height : s.height, adjoint ? s.height : s.kernel_height, adjoint),
       rows_back_(adjoint ? s.height : s.kernel_height, adjoint ? s.kernel_height : s.height, adjoint),
@@ -321,7 +312,8 @@ void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S
 template <class S>
 int Plan<S>::chunk() const {
   const int64_t bytes = std::max({sizes.area(), sizes.row_area(), sizes.column_area()}) * sizeof(S);
-  return static_cast<int>(std::clamp<int64_t>((sizes.native() && sizes.images == 1 ? 200'000 : 100'000) / bytes, 4, 32));
+  const int64_t most = sizes.native() && sizes.images == 1 ? 200'000 : 100'000;
+  return static_cast<int>(std::clamp<int64_t>(most / bytes, 4, 32));
 }
 
 template class Resize<float>;

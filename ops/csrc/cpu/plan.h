@@ -87,9 +87,9 @@ class Plan {
   const Sizes sizes;
   const Kernels<S>& run;
 
-  // How far before and after their planes the kernels read.
+  // How far before and after their planes the kernels read; those of batches do not.
   int64_t margin() const {
-    return sizes.images * (std::max(sizes.width, sizes.kernel_width) + 1) + 2 * kMaxLanes;
+    return sizes.images > 1 ? 0 : std::max(sizes.width, sizes.kernel_width) + 1 + 2 * kMaxLanes;
   }
 
   // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their
@@ -115,13 +115,8 @@ class Plan {
   void height_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
   void width_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
 
-  void resize_rows(const Resize<S>& resize, const Planes<S>& planes) const;
-  void resize_columns(const Resize<S>& resize, const Planes<S>& planes) const;
-
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
-
-  void branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) const;
 
   const uint32_t* border_masks() const { return borders_.data(); }
 
@@ -130,6 +125,11 @@ class Plan {
   int chunk() const;
 
  private:
+  // Kernels for one image, or for a batch.
+  void branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) const;
+  void resize_rows(const Resize<S>& resize, const Planes<S>& planes) const;
+  void resize_columns(const Resize<S>& resize, const Planes<S>& planes) const;
+
   std::vector<S> depth_taps_, height_taps_, width_taps_;
   std::vector<uint32_t> borders_, row_borders_, column_borders_;
   Resize<S> rows_to_, rows_back_, columns_to_, columns_back_;

@@ -56,10 +56,9 @@ INLINE void slide_branch(Branch which, const Tile<S>& t, int p, S* y) {
   for (int i = 0; i < across; ++i) {
     const S* line = x + i * beside * lanes;
     S* out = y + i * beside * lanes;
-    slide<S>({p > 0 ? line - t.stride : nullptr, line, p + 1 < t.depth ? line + t.stride : nullptr, count, along * lanes},
-             taps + i * beside, padded, V{}, [&](int j, V sum) __attribute__((always_inline)) {
-               Simd<S>::store(out + j * along * lanes, sum);
-             });
+    const S *before = p > 0 ? line - t.stride : nullptr, *after = p + 1 < t.depth ? line + t.stride : nullptr;
+    slide<S>({before, line, after, count, along * lanes}, taps + i * beside, padded, V{}, [&](int j, V sum)
+             __attribute__((always_inline)) { Simd<S>::store(out + j * along * lanes, sum); });
   }
 }
 
