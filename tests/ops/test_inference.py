@@ -47,6 +47,34 @@ def test_same_as_the_layer(name, size, threads):
     assert torch.equal(got, again)
 
 
+@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
+@pytest.mark.parametrize('size', [(7, 9), (10, 10), (3, 20), (1, 1), (1, 7), (8, 1)])
+@pytest.mark.parametrize('name', ['unit', 'block', 'strided block', 'stage'])
+def test_batches_of_small_maps(name, size, isa, monkeypatch):
+    """16 images fill the lanes of any instruction set; those left over go alone."""
+    monkeypatch.setenv('DICENET_MM_ISA', isa)
+    make, channels = LAYERS[name]
+    layer = randomised(make())
+    fused, x = dicenet_mm.fuse(layer), torch.randn(33, channels, *size)
+    batches = x, x[:17], x[:16]
+    with torch.no_grad():
+        first = [fused(batch) for batch in batches]
+        torch.set_num_threads(2)
+        try:
+            others = [fused(batch) for batch in batches]
+        finally:
+            torch.set_num_threads(1)
+        poisoned = fused(torch.where(torch.arange(33)[:, None, None, None] % 7 == 5, torch.nan, x))
+        again = fused(x)
+        expected = layer.double()(x.double())
+    healthy = torch.arange(33) % 7 != 5
+    assert torch.equal(poisoned[healthy], first[0][healthy])  # whatever the other lanes hold,
+    assert torch.equal(again, first[0])  # and whatever they left in memory
+    for got, other in zip(first, others):
+        assert (got - expected[:len(got)]).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1e-2)
+        assert torch.equal(got, other)
+
+
 @pytest.mark.parametrize('shape', [(37,), (1, 37), (5, 37), (2, 3, 37), (0, 37)])
 def test_linear_layer(shape):
     linear, x = nn.Linear(37, 21).eval(), torch.randn(shape)

@@ -16,16 +16,24 @@ namespace {
 
 using at::Tensor;
 
-// Images on threads of their own where there are enough of them; else the work within an image is shared out.
+// Images on threads of their own, as many on each; the work within one that is left over is shared out.
 template <class F>
 void for_each_image(int64_t images, const F& work) {
-  if (images < at::get_num_threads()) {
-    for (int64_t i = 0; i < images; ++i) work(i);
-  } else {
-    at::parallel_for(0, images, 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) work(i);
-    });
-  }
+  const int64_t apart = images - images % at::get_num_threads();
+  at::parallel_for(0, apart, 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) work(i);
+  });
+  for (int64_t i = apart; i < images; ++i) work(i);
+}
+
+// Images with small maps go together, one in each lane of a vector, as far as they fill all lanes; whatever is left,
+// one by one. `work` takes how many go together, the first of them, and how often.
+template <class F>
+void for_each_batch(int64_t images, int64_t area, const F& work) {
+  const int lanes = kernels<float>().lanes;
+  const int64_t batches = area <= kSmallMap ? images / lanes : 0;
+  if (batches > 0) work(lanes, 0, batches);
+  if (images > batches * lanes) work(1, batches * lanes, images - batches * lanes);
 }
 
 int sharing_threads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
@@ -81,13 +89,23 @@ struct PointWise {
   const int tiles, planes, channels;
 };
 
+// The input of a unit: its planes within memory that may be read; or the first of a batch's images, `image` elements
+// apart, that have yet to be brought into lanes. Its output lies likewise.
+struct Input {
+  const float* x;
+  Extent<float> extent;
+  int64_t image = 0;
+};
+
 class Unit {
  public:
   // Kernels (D, 3, 3), (H_k, 3, 3), (W_k, 3, 3); local (D, 12), spatial (D, 12), squeeze (hidden, D), excite
   // (D, hidden).
-  Unit(at::TensorList p, int64_t height, int64_t width)
-      : plan_({static_cast<int>(p[0].size(0)), static_cast<int>(height), static_cast<int>(width),
-               static_cast<int>(p[1].size(0)), static_cast<int>(p[2].size(0))},
+  Unit(at::TensorList p, int64_t height, int64_t width, int images)
+      : kernels_(inference_kernels()),
+        run_(images == 1 ? kernels_.image : kernels_.batch),
+        plan_({static_cast<int>(p[0].size(0)), static_cast<int>(height), static_cast<int>(width),
+               static_cast<int>(p[1].size(0)), static_cast<int>(p[2].size(0)), images},
               p[0].const_data_ptr<float>(), p[1].const_data_ptr<float>(), p[2].const_data_ptr<float>(),
               false),
         local_(p[3].const_data_ptr<float>()),
@@ -98,49 +116,85 @@ class Unit {
 
   int64_t margin() const { return plan_.margin(); }
   // Elements of `work` that run() needs: with margins, the map between its two passes comes first.
-  int64_t work_size() const { return plan_.sizes.depth * (plan_.sizes.area() + 2) + hidden_ + 2 * margin(); }
-
-  void run(const float* x, const Extent<float>& extent, float* work, const Target& target) const {
-    const InferenceKernels& kernels = inference_kernels();
+  int64_t work_size() const {
     const Sizes& s = plan_.sizes;
-    const int64_t area = s.area();
-    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth,
-          *hidden = gate + s.depth;
+    return s.depth * (s.area() + 2 * s.images) + hidden_ * s.images + 2 * margin();
+  }
+
+  void run(const Input& input, float* work, const Target& target) const {
+    const Sizes& s = plan_.sizes;
+    const int64_t area = s.area(), images = s.images;
+    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth * images,
+          *hidden = gate + s.depth * images;
     const int chunk = std::min(plan_.chunk(), (s.depth + sharing_threads() - 1) / sharing_threads());
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
-        local_fusion(kernels, x, extent, tiles.begin(i), tiles.end(i), chunk, y, sums);
+        local_fusion(input, tiles.begin(i), tiles.end(i), chunk, y, sums);
     });
-    for (int i = 0; i < s.depth; ++i) sums[i] /= static_cast<float>(area);
-    kernels.multiply(squeeze_, sums, hidden_, s.depth, hidden);
-    for (int i = 0; i < hidden_; ++i) hidden[i] = std::max(hidden[i], 0.f);
+    for (int64_t i = 0; i < s.depth * images; ++i) sums[i] /= static_cast<float>(area / images);
+    run_.multiply(squeeze_, sums, hidden_, s.depth, hidden);
+    for (int64_t i = 0; i < hidden_ * images; ++i) hidden[i] = std::max(hidden[i], 0.f);
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
-      kernels.multiply(excite_ + from * hidden_, hidden, static_cast<int>(to - from), hidden_, gate + from);
-      kernels.sigmoids(gate + from, static_cast<int>(to - from));
-      for (int64_t d = from; d < to; ++d)
-        kernels.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
-                        gate[d], target.plane(static_cast<int>(d)));
+      const int count = static_cast<int>(to - from);
+      float* gates = gate + from * images;
+      run_.multiply(excite_ + from * hidden_, hidden, count, hidden_, gates);
+      kernels_.sigmoids(gates, count * s.images);
+      auto spatial = [&](int64_t d, float* out) {
+        run_.spatial(y + d * area, s.height, s.width, plan_.border_masks(), spatial_ + d * kSpatial,
+                     gate + d * images, out);
+      };
+      if (!input.image) {
+        for (int64_t d = from; d < to; ++d) spatial(d, target.plane(static_cast<int>(d)));
+        return;
+      }
+      float* vectors = scratch<float>(chunk * area, Purpose::tile);
+      for (int64_t d = from; d < to; d += chunk) {
+        const int64_t some = std::min<int64_t>(chunk, to - d);
+        for (int64_t i = 0; i < some; ++i) spatial(d + i, vectors + i * area);
+        kernels_.from_lanes(vectors, some * area / images, target.plane(static_cast<int>(d)), input.image);
+      }
     });
   }
 
  private:
-  void local_fusion(const InferenceKernels& kernels, const float* x, const Extent<float>& extent, int begin,
-                    int end, int chunk, float* y, float* sums) const {
+  // As Plan::readable, of a batch that is not in lanes.
+  const float* in_lanes(const Input& input, int begin, int end, float* copy) const {
     const Sizes& s = plan_.sizes;
-    const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
-    Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin()), Purpose::tile),
-                         margin());
-    const float* in = plan_.readable(x + begin * area, begin, end, area, extent, pieces.take(planes));
-    const Tile<float> tile = plan_.tile(begin, end, in, in, in, area);
-    if (s.native()) return kernels.local_fusion(tile, local_, y + begin * area, sums + begin);
-    float *resized = pieces.take(planes), *work = pieces.take(planes), *height = pieces.take(planes),
-          *width = pieces.take(planes);
-    plan_.height_branch(begin, end, in, area, resized, work, height, area);
-    plan_.width_branch(begin, end, in, area, resized, work, width, area);
-    kernels.local_fusion_resized(tile, height, width, local_, y + begin * area, sums + begin);
+    const int before = begin > 0, after = end < s.depth;
+    const int64_t voxels = s.area() / s.images;
+    kernels_.to_lanes(input.x + (begin - before) * voxels, input.image, (end - begin + before + after) * voxels, copy);
+    return copy + before * s.area();
   }
 
+  void local_fusion(const Input& input, int begin, int end, int chunk, float* y, float* sums) const {
+    const Sizes& s = plan_.sizes;
+    const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
+    Pieces<float> pieces(scratch<float>(Pieces<float>::size(6, 6 * planes, margin()), Purpose::tile),
+                         margin());
+    float* copy = pieces.take(planes);
+    const float* in = input.image ? in_lanes(input, begin, end, copy)
+                                  : plan_.readable(input.x + begin * area, begin, end, area, input.extent, copy);
+    y += begin * area, sums += static_cast<int64_t>(begin) * s.images;
+    if (s.native()) return run_.local_fusion(plan_.tile(begin, end, in, in, in, area), local_, y, sums);
+    float *rows = pieces.take(planes), *columns = pieces.take(planes), *work = pieces.take(planes),
+          *height = pieces.take(planes), *width = pieces.take(planes);
+    plan_.resize_rows(begin, end, in, area, rows);
+    plan_.resize_columns(begin, end, in, area, columns);
+    // A march pays off over many channels; planes of a batch stay in the first level of cache one by one.
+    const int each = s.images == 1 ? end - begin : 1;
+    for (int p = begin; p < end; p += each) {
+      const int64_t from = p - begin;
+      plan_.height_from(p, p + each, rows + from * s.row_area(), work, height, area);
+      plan_.width_from(p, p + each, columns + from * s.column_area(), work, width, area);
+      const float* own = in + from * area;
+      run_.local_fusion_resized(plan_.tile(p, p + each, own, own, own, area), height, width, local_, y + from * area,
+                                sums + from * s.images);
+    }
+  }
+
+  const InferenceKernels& kernels_;
+  const UnitKernels& run_;
   const Plan<float> plan_;
   const float *local_, *spatial_, *squeeze_, *excite_;
   const int hidden_;
@@ -185,7 +239,8 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
   Tensor y = at::empty(x.sizes(), x.options());
   const float *in = x.const_data_ptr<float>(), *prm = spatial.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  const InferenceKernels& run = inference_kernels();
+  const UnitKernels& run = inference_kernels().image;
+  const float open = 1;
   at::parallel_for(0, planes, 8, [&](int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
       const float* plane = in + i * area;
@@ -194,7 +249,7 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
         std::copy(plane, plane + area, copy);
         plane = copy;
       }
-      run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, 1, out + i * area);
+      run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, &open, out + i * area);
     }
   });
   return y;
@@ -249,13 +304,16 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
   check_input(input, weights[0].size(0));
   const Tensor x = input.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
-  const Unit unit(weights, x.size(2), x.size(3));
   const int64_t area = x.size(2) * x.size(3), image = x.size(1) * area;
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  for_each_image(x.size(0), [&](int64_t n) {
-    unit.run(in + n * image, {in, in + x.numel()}, scratch<float>(unit.work_size(), Purpose::image),
-             {out + n * image, area, 0, 0});
+  for_each_batch(x.size(0), area, [&](int images, int64_t begin, int64_t count) {
+    const Unit unit(weights, x.size(2), x.size(3), images);
+    for_each_image(count, [&](int64_t i) {
+      const int64_t offset = (begin + i * images) * image;
+      unit.run({in + offset, {in, in + x.numel()}, images > 1 ? image : 0},
+               scratch<float>(unit.work_size(), Purpose::image), {out + offset, area, 0, 0});
+    });
   });
   return y;
 }
@@ -263,47 +321,67 @@ Tensor dice_unit(const Tensor& input, at::TensorList weights) {
 // A strided block's packs: left (C, 12), left_point (2), unit (7), right_point (2).
 struct StridedBlock {
   static constexpr int kPacks = 12;
-  StridedBlock(at::TensorList p, int height, int width)
+  StridedBlock(at::TensorList p, int height, int width, int images)
       : left(p[0].const_data_ptr<float>()),
         left_point(p.slice(1, 2)),
-        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2),
+        unit(p.slice(3, 7), (height + 1) / 2, (width + 1) / 2, images),
         right_point(p.slice(10, 2)),
         height(height),
-        width(width) {}
+        width(width),
+        images(images) {}
 
-  int64_t area() const { return static_cast<int64_t>((height + 1) / 2) * ((width + 1) / 2); }
+  int64_t voxels() const { return static_cast<int64_t>((height + 1) / 2) * ((width + 1) / 2); }
+  int64_t area() const { return images * voxels(); }
+  int channels() const { return left_point.channels + right_point.channels; }
   int64_t work_size() const { return 2 * (left_point.planes * area() + unit.margin()) + unit.work_size(); }
 
   // `half` as in Target.
   void run(const float* image, float* memory, float* out, int half) const {
-    const InferenceKernels& kernels = inference_kernels();
     const int channels = left_point.planes;
-    const int64_t in_area = static_cast<int64_t>(height) * width, size = channels * area(),
-                  margin = unit.margin();
+    const int64_t size = channels * area(), margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
-    at::parallel_for(0, channels, 8, [&](int64_t from, int64_t to) {
-      for (int64_t c = from; c < to; ++c)
-        kernels.downsample(image + c * in_area, height, width, left + c * kSpatial, average + c * area(),
-                           convolved + c * area());
+    const Tiles tiles(1, channels, 8);
+    at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) downsample(image, tiles.begin(i), tiles.end(i), average, convolved);
     });
     const PlaneTable planes = planes_of(convolved, area(), channels);
     left_point(planes.data(), area(), {out, area(), 0, half});
-    unit.run(average, {memory, convolved}, work, {convolved, area(), 0, 0});
+    unit.run({average, {memory, convolved}}, work, {convolved, area(), 0, 0});
     right_point(planes.data(), area(), {out, area(), left_point.channels, half});
+  }
+
+  // Channels [begin, end) of both, (channels, plane).
+  void downsample(const float* image, int begin, int end, float* average, float* convolved) const {
+    const InferenceKernels& kernels = inference_kernels();
+    const int64_t in_area = static_cast<int64_t>(height) * width, size = (end - begin) * voxels();
+    average += begin * area(), convolved += begin * area();
+    float* apart = images > 1 ? scratch<float>(2 * images * size, Purpose::tile) : nullptr;
+    float *averages = apart ? apart : average, *convolutions = apart ? apart + images * size : convolved;
+    for (int i = 0; i < images; ++i)
+      for (int c = begin; c < end; ++c) {
+        const int64_t place = i * size + (c - begin) * voxels();
+        kernels.downsample(image + (static_cast<int64_t>(i) * left_point.planes + c) * in_area, height, width,
+                           left + c * kSpatial, averages + place, convolutions + place);
+      }
+    if (!apart) return;
+    kernels.to_lanes(averages, size, size, average);
+    kernels.to_lanes(convolutions, size, size, convolved);
   }
 
   const float* left;
   const PointWise left_point;
   const Unit unit;
   const PointWise right_point;
-  const int height, width;
+  const int height, width, images;
 };
 
 // A block's packs: point (2), unit (7).
 struct Block {
   static constexpr int kPacks = 9;
-  Block(at::TensorList p, int height, int width)
-      : point(p.slice(0, 2)), unit(p.slice(2, 7), height, width), area(static_cast<int64_t>(height) * width) {}
+  Block(at::TensorList p, int height, int width, int images)
+      : point(p.slice(0, 2)),
+        unit(p.slice(2, 7), height, width, images),
+        area(static_cast<int64_t>(images) * height * width) {}
 
   int64_t size() const { return point.channels * area; }
   int64_t work_size() const { return size() + 2 * unit.margin() + unit.work_size(); }
@@ -311,7 +389,7 @@ struct Block {
   void run(const float* const* planes, float* memory, const Target& target) const {
     float *reduced = memory + unit.margin(), *work = reduced + size() + unit.margin();
     point(planes, area, {reduced, area, 0, 0});
-    unit.run(reduced, {memory, work}, work, target);
+    unit.run({reduced, {memory, work}}, work, target);
   }
 
   const PointWise point;
@@ -319,59 +397,77 @@ struct Block {
   const int64_t area;
 };
 
-// Blocks in a row, a strided one first or none. Images go through all of them one by one, and channels that
-// pass a block stay where they were computed.
+// Of an image.
+struct Shape {
+  int channels, height, width;
+  int64_t voxels() const { return static_cast<int64_t>(height) * width; }
+  int64_t size() const { return channels * voxels(); }
+};
+
+// Blocks in a row, a strided one first or none. Images, or batches that fill the lanes of vectors, go through all
+// of them one by one, and channels that pass a block stay where they were computed.
 class Stage {
  public:
-  Stage(at::TensorList strided, at::TensorList blocks, int channels, int height, int width)
-      : in_channels_(channels), in_area_(static_cast<int64_t>(height) * width) {
+  Stage(at::TensorList strided, at::TensorList blocks, const Shape& in, const Shape& out, int images)
+      : in_(in), out_(out), images_(images) {
     if (!strided.empty()) {
-      strided_.emplace(strided, height, width);
-      height = (height + 1) / 2, width = (width + 1) / 2;
-      channels = strided_->left_point.channels + strided_->right_point.channels;
+      strided_.emplace(strided, in.height, in.width, images);
       work_size_ = strided_->work_size();
-      if (!blocks.empty()) kept_size_ = channels * strided_->area();
+      kept_size_ = strided_->channels() * area();
+    } else if (images > 1) {
+      kept_size_ = in.channels * area();
     }
     for (size_t i = 0; i < blocks.size(); i += Block::kPacks) {
-      if (i > 0) kept_size_ += blocks_.back().size();
-      blocks_.emplace_back(blocks.slice(i, Block::kPacks), height, width);
-      channels += blocks_.back().point.channels - blocks_.back().point.planes;
+      blocks_.emplace_back(blocks.slice(i, Block::kPacks), out.height, out.width, images);
       work_size_ = std::max(work_size_, blocks_.back().work_size());
+      kept_size_ += blocks_.back().size();
     }
-    this->channels = channels, this->height = height, this->width = width;
   }
 
-  void run(const float* image, float* out) const {
-    const int64_t area = static_cast<int64_t>(height) * width;
+  // Of the first image to the first image.
+  void run(const float* in, float* out) const {
     float *memory = scratch<float>(work_size_ + kept_size_, Purpose::image), *kept = memory + work_size_;
-    if (strided_ && blocks_.empty()) return strided_->run(image, memory, out, channels / 2);
+    const bool in_lanes = images_ > 1;
+    const int half = out_.channels / 2;
     PlaneTable planes;
     if (strided_) {
-      strided_->run(image, memory, kept, 0);
-      const int count = strided_->left_point.channels + strided_->right_point.channels;
-      planes = shuffled(planes_of(kept, area, count));
-      kept += count * area;
+      if (blocks_.empty() && !in_lanes) return strided_->run(in, memory, out, half);
+      strided_->run(in, memory, kept, 0);
+      planes = shuffled(planes_of(kept, area(), strided_->channels()));
+      kept += strided_->channels() * area();
+    } else if (in_lanes) {
+      at::parallel_for(0, in_.channels, 8, [&](int64_t from, int64_t to) {
+        inference_kernels().to_lanes(in + from * in_.voxels(), in_.size(), (to - from) * in_.voxels(),
+                                     kept + from * area());
+      });
+      planes = planes_of(kept, area(), in_.channels);
+      kept += in_.channels * area();
     } else {
-      planes = planes_of(image, in_area_, in_channels_);
+      planes = planes_of(in, area(), in_.channels);
     }
     for (const Block& block : blocks_) {
-      const int passed = static_cast<int>(planes.size()) - block.point.planes, half = channels / 2;
-      if (&block == &blocks_.back()) {
-        const Target left{out, area, 0, half};
-        for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), planes[i], area * sizeof(float));
-        block.run(planes.data() + passed, memory, {out, area, passed, half});
+      const int passed = static_cast<int>(planes.size()) - block.point.planes;
+      if (&block == &blocks_.back() && !in_lanes) {
+        const Target left{out, area(), 0, half};
+        for (int i = 0; i < passed; ++i) std::memcpy(left.plane(i), planes[i], area() * sizeof(float));
+        block.run(planes.data() + passed, memory, {out, area(), passed, half});
       } else {
-        block.run(planes.data() + passed, memory, {kept, area, 0, 0});
+        block.run(planes.data() + passed, memory, {kept, area(), 0, 0});
         planes.resize(passed);
-        for (int i = 0; i < block.point.channels; ++i, kept += area) planes.push_back(kept);
+        for (int i = 0; i < block.point.channels; ++i, kept += area()) planes.push_back(kept);
         planes = shuffled(planes);
       }
     }
+    if (in_lanes)
+      at::parallel_for(0, out_.channels, 8, [&](int64_t from, int64_t to) {
+        for (int64_t c = from; c < to; ++c)
+          inference_kernels().from_lanes(planes[c], out_.voxels(), out + c * out_.voxels(), out_.size());
+      });
   }
 
-  int channels, height, width;  // of the output
-
  private:
+  int64_t area() const { return images_ * out_.voxels(); }
+
   static PlaneTable shuffled(const PlaneTable& planes) {
     const int count = static_cast<int>(planes.size());
     const Target order{nullptr, 0, 0, count / 2};
@@ -382,8 +478,8 @@ class Stage {
 
   std::optional<StridedBlock> strided_;
   std::deque<Block> blocks_;  // which never moves them
-  const int in_channels_;
-  const int64_t in_area_;
+  const Shape in_, out_;
+  const int images_;
   int64_t work_size_ = 0, kept_size_ = 0;
 };
 
@@ -395,16 +491,34 @@ int64_t input_channels(at::TensorList strided, at::TensorList blocks) {
   return 2 * point.planes - (point.planes + point.channels) % 2;
 }
 
+Shape output_shape(const Shape& in, at::TensorList strided, at::TensorList blocks) {
+  Shape out = in;
+  if (!strided.empty()) {
+    const PointWise left(strided.slice(1, 2)), right(strided.slice(10, 2));
+    out = {left.channels + right.channels, (in.height + 1) / 2, (in.width + 1) / 2};
+  }
+  for (size_t i = 0; i < blocks.size(); i += Block::kPacks) {
+    const PointWise point(blocks.slice(i, 2));
+    out.channels += point.channels - point.planes;
+  }
+  return out;
+}
+
 Tensor dice_stage(const Tensor& input, at::TensorList strided, at::TensorList blocks) {
   check_input(input, input_channels(strided, blocks));
   const Tensor x = input.contiguous();
-  const Stage stage(strided, blocks, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
-                    static_cast<int>(x.size(3)));
-  Tensor y = at::empty({x.size(0), stage.channels, stage.height, stage.width}, x.options());
-  const int64_t in_image = x.size(1) * x.size(2) * x.size(3), out_image = y.size(1) * y.size(2) * y.size(3);
+  const Shape from{static_cast<int>(x.size(1)), static_cast<int>(x.size(2)), static_cast<int>(x.size(3))},
+      to = output_shape(from, strided, blocks);
+  Tensor y = at::empty({x.size(0), to.channels, to.height, to.width}, x.options());
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  for_each_image(x.size(0), [&](int64_t n) { stage.run(in + n * in_image, out + n * out_image); });
+  for_each_batch(x.size(0), to.voxels(), [&](int images, int64_t begin, int64_t count) {
+    const Stage stage(strided, blocks, from, to, images);
+    for_each_image(count, [&](int64_t i) {
+      const int64_t n = begin + i * images;
+      stage.run(in + n * from.size(), out + n * to.size());
+    });
+  });
   return y;
 }
 

@@ -1,6 +1,7 @@
 // The kernels of dim_conv and of its gradients.
 #pragma once
 #include "march.h"
+#include "slide.h"
 
 namespace {
 
@@ -84,6 +85,11 @@ void any_branch_tile(Branch which, const Tile<S>& t, S* y, int64_t stride) {
   if (which == kDepth) return march<S, kDepth, true>(t, OneBranch<S, kDepth>{y, stride});
   if (which == kHeight) return march<S, kHeight, false>(t, OneBranch<S, kHeight>{y, stride});
   march<S, kWidth, false>(t, OneBranch<S, kWidth>{y, stride});
+}
+
+template <class S>
+void batch_branch_tile(Branch which, const Tile<S>& t, S* y, int64_t stride) {
+  for (int p = t.begin; p < t.end; ++p, y += stride) slide_branch(which, t, p, y);
 }
 
 template <class S>
@@ -198,6 +204,33 @@ void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
   resize_rows_by<S, 0>(b, planes);
 }
 
+// Every voxel is a vector; the first `taps` coefficients stay in registers. Structures come by value: for all the
+// compiler knows, stores could change them.
+template <class S, int taps>
+INLINE void batch_resize_by(const Band<S> b, const Planes<S> planes, const Steps steps) {
+  using simd = Simd<S>;
+  for (int p = 0; p < planes.count; ++p)
+    for (int i = 0; i < b.out; ++i) {
+      const S *in = planes.in + p * planes.in_stride + b.first[i] * steps.along, *c = b.coefficients + i * b.taps;
+      S* out = planes.out + p * planes.out_stride + i * steps.along;
+      typename simd::V held[taps];
+      for (int k = 0; k < taps; ++k) held[k] = simd::hold(simd::splat(c[k]));
+      for (int j = 0; j < planes.across; ++j, in += steps.in_across, out += steps.out_across) {
+        typename simd::V sum = held[0] * simd::load(in);
+        for (int k = 1; k < taps; ++k) sum += held[k] * simd::load(in + k * steps.along);
+        for (int k = taps; k < b.taps; ++k) sum += simd::splat(c[k]) * simd::load(in + k * steps.along);
+        simd::store(out, sum);
+      }
+    }
+}
+
+template <class S>
+void batch_resize_planes(const Band<S>& b, const Planes<S>& planes, const Steps& steps) {
+  if (b.taps == 1) return batch_resize_by<S, 1>(b, planes, steps);
+  if (b.taps == 2) return batch_resize_by<S, 2>(b, planes, steps);
+  batch_resize_by<S, 3>(b, planes, steps);
+}
+
 // One vector of columns at a time, its places and coefficients kept over all rows. `pick` takes the lanes'
 // inputs.
 template <class S, int taps, class Pick>
@@ -277,9 +310,17 @@ void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
 
 template <class S>
 constexpr Kernels<S> all_kernels() {
-  return {Simd<S>::lanes,    dim_conv_tile<S>,      any_branch_tile<S>,
-          sum_tile<S>,       depth_plus_tile<S>,    depth_taps_grad_tile<S>,
-          taps_grad_tile<S>, resize_rows_planes<S>, resize_columns_planes<S>};
+  return {Simd<S>::lanes,
+          dim_conv_tile<S>,
+          any_branch_tile<S>,
+          batch_branch_tile<S>,
+          sum_tile<S>,
+          depth_plus_tile<S>,
+          depth_taps_grad_tile<S>,
+          taps_grad_tile<S>,
+          resize_rows_planes<S>,
+          resize_columns_planes<S>,
+          batch_resize_planes<S>};
 }
 
 }  // namespace

@@ -39,6 +39,11 @@ struct Planes {
   int across;  // extent of the axis that stays
 };
 
+// Of a plane of a batch, elements between voxels along the axis that is resized and across it.
+struct Steps {
+  int64_t along, in_across, out_across;
+};
+
 enum Branch { kDepth = 1, kHeight = 2, kWidth = 4 };
 
 template <class S>
@@ -48,6 +53,8 @@ struct Kernels {
   void (*dim_conv)(const Tile<S>&, S* y);
   // y (channels, plane), `stride` elements apart: one branch.
   void (*branch)(Branch, const Tile<S>&, S* y, int64_t stride);
+  // The height or width branch of a batch (see UnitKernels).
+  void (*batch_branch)(Branch, const Tile<S>&, S* y, int64_t stride);
   // y (channels, plane): the sum of the branches, each of its own input.
   void (*sum)(const Tile<S>&, S* y);
   // y (channels, plane): the depth branch plus two (channels, plane).
@@ -59,6 +66,8 @@ struct Kernels {
                     S* height_out, S* width_out);
   void (*resize_rows)(const Band<S>&, const Planes<S>&);
   void (*resize_columns)(const Band<S>&, const Planes<S>&);
+  // Along either axis, of a batch.
+  void (*batch_resize)(const Band<S>&, const Planes<S>&, const Steps&);
 };
 
 // Where the planes of a branch go: in their order from `first` on, or (half > 0) as ChannelShuffle(2) of the
@@ -74,6 +83,9 @@ struct Target {
   float* plane(int i) const { return out + area * place(i); }
 };
 
+// The most voxels of a map that goes with others in batches. Larger ones leave few lanes idle by themselves.
+constexpr int kSmallMap = 100;
+
 constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution
 constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
@@ -82,8 +94,9 @@ constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
 // slope - 1.
 constexpr int kLocal = 12;
 
-// What only inference needs, in float.
-struct InferenceKernels {
+// A unit of one image, or of a batch of as many as a vector has lanes, where each scalar of an image (voxels,
+// sums, gates) is such a vector.
+struct UnitKernels {
   // y (channels, plane): local fusion of the branches of one tile; sums (channels) of y.
   void (*local_fusion)(const Tile<float>&, const float* local, float* y, float* sums);
   // The same, the height and width branches given as (channels, plane).
@@ -91,9 +104,17 @@ struct InferenceKernels {
                                float* y, float* sums);
   // 3x3 convolution of a plane, PReLU, times the gate; `borders` as in Tile.
   void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
-                  float gate, float* y);
+                  const float* gate, float* y);
   // out (rows) = matrix (rows, columns) . x
   void (*multiply)(const float* matrix, const float* x, int rows, int columns, float* out);
+};
+
+// What only inference needs, in float.
+struct InferenceKernels {
+  UnitKernels image, batch;
+  // `count` scalars of each image of a batch, images `stride` apart, to vectors; and back.
+  void (*to_lanes)(const float* images, int64_t stride, int64_t count, float* vectors);
+  void (*from_lanes)(const float* vectors, int64_t count, float* images, int64_t stride);
   // x = 1 / (1 + exp(-x))
   void (*sigmoids)(float* x, int count);
   // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, stride).

@@ -256,41 +256,70 @@ Tile<S> Plan<S>::column_tile(int begin, int end, const S* resized) const {
 }
 
 template <class S>
+void Plan<S>::resize_rows(const Resize<S>& resize, const Planes<S>& planes) const {
+  const int64_t images = sizes.images;
+  if (images == 1) return run.resize_rows(resize.band(), planes);
+  run.batch_resize(resize.band(), planes, {images * planes.across, images, images});
+}
+
+template <class S>
+void Plan<S>::resize_columns(const Resize<S>& resize, const Planes<S>& planes) const {
+  const int64_t images = sizes.images;
+  const Band<S> band = resize.band();
+  if (images == 1) return run.resize_columns(band, planes);
+  run.batch_resize(band, planes, {images, images * band.in, images * band.out});
+}
+
+template <class S>
 void Plan<S>::resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  run.resize_rows(resizing_->rows_to.band(), {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
-                                    end - begin + before + after, in_stride, sizes.row_area(), sizes.width});
+  resize_rows(resizing_->rows_to, {in - before * in_stride, resized + (1 - before) * sizes.row_area(),
+                         end - begin + before + after, in_stride, sizes.row_area(), sizes.width});
 }
 
 template <class S>
 void Plan<S>::resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const {
   const int before = begin > 0, after = end < sizes.depth;
-  run.resize_columns(resizing_->columns_to.band(),
-                     {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
-                      end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
+  resize_columns(resizing_->columns_to, {in - before * in_stride, resized + (1 - before) * sizes.column_area(),
+                               end - begin + before + after, in_stride, sizes.column_area(), sizes.height});
+}
+
+template <class S>
+void Plan<S>::branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) const {
+  (sizes.images == 1 ? run.branch : run.batch_branch)(which, tile, y, stride);
+}
+
+template <class S>
+void Plan<S>::height_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const {
+  branch(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
+  resize_rows(resizing_->rows_back, {work, out, end - begin, sizes.row_area(), out_stride, sizes.width});
+}
+
+template <class S>
+void Plan<S>::width_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const {
+  branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
+  resize_columns(resizing_->columns_back, {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
 }
 
 template <class S>
 void Plan<S>::height_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                             int64_t out_stride) const {
   resize_rows(begin, end, in, in_stride, resized);
-  run.branch(kHeight, row_tile(begin, end, resized), work, sizes.row_area());
-  run.resize_rows(resizing_->rows_back.band(), {work, out, end - begin, sizes.row_area(), out_stride, sizes.width});
+  height_from(begin, end, resized, work, out, out_stride);
 }
 
 template <class S>
 void Plan<S>::width_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                            int64_t out_stride) const {
   resize_columns(begin, end, in, in_stride, resized);
-  run.branch(kWidth, column_tile(begin, end, resized), work, sizes.column_area());
-  run.resize_columns(resizing_->columns_back.band(),
-                     {work, out, end - begin, sizes.column_area(), out_stride, sizes.height});
+  width_from(begin, end, resized, work, out, out_stride);
 }
 
 template <class S>
 int Plan<S>::chunk() const {
   const int64_t bytes = std::max({sizes.area(), sizes.row_area(), sizes.column_area()}) * sizeof(S);
-  return static_cast<int>(std::clamp<int64_t>((sizes.native() ? 200'000 : 100'000) / bytes, 4, 32));
+  const int64_t most = sizes.native() && sizes.images == 1 ? 200'000 : 100'000;
+  return static_cast<int>(std::clamp<int64_t>(most / bytes, 4, 32));
 }
 
 template class Resize<float>;

@@ -13,10 +13,12 @@ namespace dicenet_mm {
 struct Sizes {
   int depth, height, width;
   int kernel_height, kernel_width;  // H_k, W_k
+  int images = 1;                   // that lie in the lanes of a vector, which then is a voxel
   bool native() const { return kernel_height == height && kernel_width == width; }
-  int64_t area() const { return static_cast<int64_t>(height) * width; }
-  int64_t row_area() const { return static_cast<int64_t>(kernel_height) * width; }
-  int64_t column_area() const { return static_cast<int64_t>(height) * kernel_width; }
+  // Elements of a plane.
+  int64_t area() const { return static_cast<int64_t>(images) * height * width; }
+  int64_t row_area() const { return static_cast<int64_t>(images) * kernel_height * width; }
+  int64_t column_area() const { return static_cast<int64_t>(images) * height * kernel_width; }
 };
 
 inline int64_t padded(int64_t area) { return (area + kMaxLanes - 1) / kMaxLanes * kMaxLanes; }
@@ -95,8 +97,10 @@ class Plan {
   const Sizes sizes;
   const Kernels<S>& run;
 
-  // How far before and after their planes the kernels read.
-  int64_t margin() const { return std::max(sizes.width, sizes.kernel_width) + 1 + 2 * kMaxLanes; }
+  // How far before and after their planes the kernels read; those of batches do not.
+  int64_t margin() const {
+    return sizes.images > 1 ? 0 : std::max(sizes.width, sizes.kernel_width) + 1 + 2 * kMaxLanes;
+  }
 
   // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their
   // margins lie within `extent`, else copied to `copy`, which takes end - begin + 2 planes. Points to channel
@@ -107,17 +111,19 @@ class Plan {
   Tile<S> tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in,
                int64_t stride) const;
 
-  // Not at native sizes, as all below: height branch through its resizing. `in` points to channel `begin`. `resized` takes end - begin + 2
-  // planes of H_k x W, the first that of channel begin - 1; `work` end - begin of them; `out` is (channels,
-  // plane).
+  // Height branch through its resizing; as all below, not at native sizes. `in` points to channel `begin`.
+  // `resized` takes end - begin + 2 planes of H_k x W, the first that of channel begin - 1; `work` end - begin
+  // of them; `out` is (channels, plane).
   void height_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                      int64_t out_stride) const;
   // Width branch likewise, with planes of H x W_k.
   void width_branch(int begin, int end, const S* in, int64_t in_stride, S* resized, S* work, S* out,
                     int64_t out_stride) const;
-  // The first step of each alone.
+  // The first step of each alone, and what follows it.
   void resize_rows(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
   void resize_columns(int begin, int end, const S* in, int64_t in_stride, S* resized) const;
+  void height_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
+  void width_from(int begin, int end, const S* resized, S* work, S* out, int64_t out_stride) const;
 
   Tile<S> row_tile(int begin, int end, const S* resized) const;
   Tile<S> column_tile(int begin, int end, const S* resized) const;
@@ -129,6 +135,11 @@ class Plan {
   int chunk() const;
 
  private:
+  // Kernels for one image, or for a batch.
+  void branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) const;
+  void resize_rows(const Resize<S>& resize, const Planes<S>& planes) const;
+  void resize_columns(const Resize<S>& resize, const Planes<S>& planes) const;
+
   std::vector<S> turned_;
   const S* depth_taps_;
   const std::unique_ptr<const S[]> height_taps_, width_taps_;

@@ -51,6 +51,13 @@ struct Simd<float> {
   }
   INLINE V max(V a, V b) { return _mm512_max_ps(a, b); }
   INLINE V select(M m, V a, V b) { return _mm512_mask_mov_ps(b, m, a); }
+  INLINE void interleave(V& a, V& b) {  // a0 b0 a1 b1 and so on
+    const V first = _mm512_permutex2var_ps(
+        a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+    b = _mm512_permutex2var_ps(
+        a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
+    a = first;
+  }
 };
 
 template <>
@@ -61,6 +68,10 @@ struct Simd<double> {
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
   INLINE V splat(double s) { return _mm512_set1_pd(s); }
   INLINE V load(const double* p) { return _mm512_loadu_pd(p); }
+  INLINE V hold(V v) {
+    asm("" : "+v"(v));
+    return v;
+  }
   INLINE V load_once(const double* p) { return load(p); }
   INLINE V load(M m, const double* p) { return _mm512_maskz_loadu_pd(m, p); }
   INLINE void store(double* p, V v) { _mm512_storeu_pd(p, v); }
@@ -103,6 +114,10 @@ struct Simd<float> {
   }
   INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
   INLINE V select(M m, V a, V b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
+  INLINE void interleave(V& a, V& b) {  // a0 b0 a1 b1 and so on
+    const V even = _mm256_unpacklo_ps(a, b), odd = _mm256_unpackhi_ps(a, b);
+    a = _mm256_permute2f128_ps(even, odd, 0x20), b = _mm256_permute2f128_ps(even, odd, 0x31);
+  }
   INLINE V add_product(M m, V a, V b, V sum) { return sum + a * keep(m, b); }
 };
 
@@ -117,6 +132,7 @@ struct Simd<double> {
   }
   INLINE V splat(double s) { return _mm256_set1_pd(s); }
   INLINE V load(const double* p) { return _mm256_loadu_pd(p); }
+  INLINE V hold(V v) { return v; }
   INLINE V load_once(const double* p) { return load(p); }
   INLINE V load(M m, const double* p) { return _mm256_maskload_pd(p, m); }
   INLINE void store(double* p, V v) { _mm256_storeu_pd(p, v); }
@@ -181,6 +197,14 @@ struct Simd {
   }
   INLINE V max(V a, V b) { return a > b ? a : b; }
   INLINE V select(M m, V a, V b) { return m ? a : b; }
+  INLINE void interleave(V& a, V& b) {  // a0 b0 a1 b1 and so on
+    V both[2];
+    for (int i = 0; i < lanes; ++i) {
+      both[2 * i / lanes][2 * i % lanes] = a[i];
+      both[2 * i / lanes][2 * i % lanes + 1] = b[i];
+    }
+    a = both[0], b = both[1];
+  }
   INLINE V add_product(M m, V a, V b, V sum) { return sum + a * keep(m, b); }
 };
 
