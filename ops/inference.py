@@ -8,10 +8,14 @@ the gate's two matrices (hidden, D) and (D, hidden). A row of ``local`` holds p,
 which adds ``p u + r min(u, m)`` to the fused response, then the bias and the slope less one. A row of ``spatial``
 holds nine taps, the bias and the slope less one. Unused entries are zero.
 
+A *stage* is one tensor (:func:`pack_stage`), for a pass at batch 1 would spend a good part of its time on handing
+hundreds of tensors over.
+
 Each operator takes and returns fresh float tensors. On a CPU with the compiled operators it is one call of them (the
 unit also on CUDA); elsewhere, and where gradients are wanted, PyTorch's own operators serve with the same weights.
 """
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +73,59 @@ def pack_local(scale: Tensor, shift: Tensor, slope: Tensor, weight: Tensor, bias
     return F.pad(local, (0, 1)).float()
 
 
+def pack_stage(strided: Sequence[Tensor], blocks: Sequence[Sequence[Tensor]]) -> tuple[Tensor, bool, list[int]]:
+    """Pack blocks in a row as :func:`dice_stage` takes them.
+
+    Args:
+        strided: The 12 tensors of a strided block: ``left`` (packed as ``spatial``), a point-wise convolution, a unit,
+            a point-wise convolution. Or none.
+        blocks: The 9 tensors of each block: a point-wise convolution, a unit.
+
+    Returns:
+        All of them one after the other, each filled up to a multiple of 16 elements; whether there is a strided block;
+        its channels, those of ``left``'s and of the unit's point-wise convolution, and between these H_k, W_k and
+        hidden; then the channels in and out, H_k, W_k and hidden of each block.
+    """
+    sizes = []
+    if strided:
+        left, left_point, unit, right_point = strided[0], strided[1:3], strided[3:10], strided[10:]
+        sizes += [len(left), len(left_point[1]), *_unit_sizes(unit), len(right_point[1])]
+    for block in blocks:
+        sizes += [block[0].shape[1], len(block[1]), *_unit_sizes(block[2:])]
+    tensors = [tensor for block in (strided, *blocks) for tensor in block]
+    return torch.cat([F.pad(t.flatten(), (0, -t.numel() % ROWS)) for t in tensors]), bool(strided), sizes
+
+
+def _unit_sizes(unit: Sequence[Tensor]) -> list[int]:
+    return [len(unit[1]), len(unit[2]), len(unit[5])]
+
+
+def _unpack_stage(weights: Tensor, strided: bool, sizes: Sequence[int]) -> Iterator[list[Tensor]]:
+    """The tensors that :func:`pack_stage` took, block by block."""
+    def point(c_in, c_out):
+        return (-(-c_out // ROWS), c_in, ROWS), (c_out, 2)
+
+    def unit(depth, height, width, hidden):
+        return ((depth, 3, 3), (height, 3, 3), (width, 3, 3), (depth, 12), (depth, 12), (hidden, depth),
+                (depth, hidden))
+
+    shapes = []
+    if strided:
+        (depth, left, *kernels, right), sizes = sizes[:6], sizes[6:]
+        shapes.append([(depth, 12), *point(depth, left), *unit(depth, *kernels), *point(depth, right)])
+    for i in range(0, len(sizes), 5):
+        c_in, c_out, *kernels = sizes[i:i + 5]
+        shapes.append([*point(c_in, c_out), *unit(c_out, *kernels)])
+    offset = 0
+    for block in shapes:
+        tensors = []
+        for shape in block:
+            count = math.prod(shape)
+            tensors.append(weights[offset:offset + count].view(shape))
+            offset += count + -count % ROWS
+        yield tensors
+
+
 def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
     if _compiled(x):
@@ -122,45 +179,24 @@ def _depth_wise(x: Tensor, spatial: Tensor, stride: int) -> Tensor:
     return _prelu(F.conv2d(x, weight, spatial[:, 9], stride, padding=1, groups=len(spatial)), spatial[:, 10])
 
 
-def dice_block(x: Tensor, point: Sequence[Tensor], unit: Sequence[Tensor]) -> Tensor:
-    """Stride 1: the last channels of (N, C_in, H, W) take ``point`` and ``unit``, the others pass; shuffle."""
-    if _compiled(x):
-        return torch.ops.dicenet_mm.dice_block.default(x, point, unit)
-    planes = point[0].shape[1]
-    y = dice_unit(point_wise(x[:, -planes:], point), unit)
-    return F.channel_shuffle(torch.cat((x[:, :-planes], y), dim=1), 2)
-
-
-def strided_dice_block(x: Tensor, left: Tensor, left_point: Sequence[Tensor], unit: Sequence[Tensor],
-                       right_point: Sequence[Tensor]) -> Tensor:
-    """Stride 2: (N, C, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2)).
-
-    Left a depth-wise convolution (``left``, packed as ``spatial``) and ``left_point``, right the average of 3x3,
-    ``unit`` and ``right_point``; shuffle.
-    """
-    if _compiled(x):
-        return torch.ops.dicenet_mm.strided_dice_block.default(x, left, left_point, unit, right_point)
-    right = dice_unit(F.avg_pool2d(x, 3, stride=2, padding=1), unit)
-    both = point_wise(_depth_wise(x, left, 2), left_point), point_wise(right, right_point)
-    return F.channel_shuffle(torch.cat(both, dim=1), 2)
-
-
-def dice_stage(x: Tensor, strided: Sequence[Tensor], blocks: Sequence[Tensor]) -> Tensor:
-    """A :func:`strided_dice_block`, then :func:`dice_block` after :func:`dice_block`.
-
-    Args:
-        x: (N, C, H, W).
-        strided: The 12 tensors of the strided block, in the order of its arguments.
-        blocks: The 9 tensors of each block, one block after the other.
+def dice_stage(x: Tensor, weights: Tensor, strided: bool, sizes: Sequence[int]) -> Tensor:
+    """A strided block or none, then block after block, packed by :func:`pack_stage`.
 
     Returns:
-        (N, C_out, ceil(H / 2), ceil(W / 2)).
+        (N, C, H, W) -> (N, C_out, H, W), or (N, C_out, ceil(H / 2), ceil(W / 2)) with a strided block.
     """
     if _compiled(x):
-        return torch.ops.dicenet_mm.dice_stage.default(x, strided, blocks)
-    x = strided_dice_block(x, strided[0], strided[1:3], strided[3:10], strided[10:])
-    for i in range(0, len(blocks), 9):
-        x = dice_block(x, blocks[i:i + 2], blocks[i + 2:i + 9])
+        return torch.ops.dicenet_mm.dice_stage.default(x, weights, strided, sizes)
+    blocks = _unpack_stage(weights, strided, sizes)
+    if strided:
+        left, *packs = next(blocks)
+        right = dice_unit(F.avg_pool2d(x, 3, stride=2, padding=1), packs[2:9])
+        both = point_wise(_depth_wise(x, left, 2), packs[:2]), point_wise(right, packs[9:])
+        x = F.channel_shuffle(torch.cat(both, dim=1), 2)
+    for packs in blocks:  # the last channels take the convolution and the unit, the others pass
+        planes = packs[0].shape[1]
+        y = dice_unit(point_wise(x[:, -planes:], packs[:2]), packs[2:])
+        x = F.channel_shuffle(torch.cat((x[:, :-planes], y), dim=1), 2)
     return x
 
 

@@ -5,7 +5,7 @@
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -112,27 +112,12 @@ def _dice_unit_fake(x: Tensor, unit: list[Tensor]) -> Tensor:
     return x.new_empty(x.shape)
 
 
-def _dice_block_fake(x: Tensor, point: list[Tensor], unit: list[Tensor]) -> Tensor:
-    return x.new_empty((x.shape[0], x.shape[1] - point[0].shape[1] + point[1].shape[0], *x.shape[2:]))
-
-
-def _strided_dice_block_fake(x: Tensor, left: Tensor, left_point: list[Tensor], unit: list[Tensor],
-                             right_point: list[Tensor]) -> Tensor:
-    channels = left_point[1].shape[0] + right_point[1].shape[0]
-    return x.new_empty((x.shape[0], channels, *_halved(x)))
-
-
-def _stage_blocks(blocks: Sequence) -> Iterator[tuple[Sequence, Sequence]]:
-    """The point-wise and the unit's packs of each block of a stage."""
-    return ((blocks[i:i + 2], blocks[i + 2:i + 9]) for i in range(0, len(blocks), 9))
-
-
-def _dice_stage_fake(x: Tensor, strided: list[Tensor], blocks: list[Tensor]) -> Tensor:
+def _dice_stage_fake(x: Tensor, weights: Tensor, strided: bool, sizes: list[int]) -> Tensor:
+    n, c, h, w = x.shape
+    blocks = sizes
     if strided:
-        x = _strided_dice_block_fake(x, strided[0], strided[1:3], strided[3:10], strided[10:])
-    for packs in _stage_blocks(blocks):
-        x = _dice_block_fake(x, *packs)
-    return x.new_empty(x.shape)
+        c, (h, w), blocks = sizes[1] + sizes[5], _halved(x), sizes[6:]
+    return x.new_empty((n, c + sum(blocks[1::5]) - sum(blocks[::5]), h, w))
 
 
 def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
@@ -154,33 +139,24 @@ def no_flops(*args, **kwargs) -> int:
 
 
 def _dice_unit_flops(x, unit, out_shape=None, **kwargs) -> int:
+    return _unit_flops(x, unit[1][0], unit[2][0], unit[5][0])
+
+
+def _unit_flops(x: Sequence[int], kernel_height: int, kernel_width: int, hidden: int) -> int:
     n, d, h, w = x
-    local_spatial_gate = (3 + 9) * n * d * h * w + 2 * n * d * unit[5][0]
-    return 2 * (sum(macs(x, unit[1], unit[2])) + local_spatial_gate)
+    local_spatial_gate = (3 + 9) * n * d * h * w + 2 * n * d * hidden
+    return 2 * (sum(macs(x, (kernel_height,), (kernel_width,))) + local_spatial_gate)
 
 
-def _dice_block_flops(x, point, unit, out_shape=None, **kwargs) -> int:
-    n, _, h, w = x
-    reduced = (n, point[0][1], h, w)
-    return _point_wise_flops(reduced, point) + _dice_unit_flops((n, point[1][0], h, w), unit)
-
-
-def _strided_dice_block_flops(x, left, left_point, unit, right_point, out_shape=None, **kwargs) -> int:
-    n, c, h, w = x
-    halved = (n, c, (h + 1) // 2, (w + 1) // 2)
-    depth_wise = 2 * 9 * n * c * halved[2] * halved[3]
-    return (depth_wise + _point_wise_flops(halved, left_point) + _dice_unit_flops(halved, unit)
-            + _point_wise_flops(halved, right_point))
-
-
-def _dice_stage_flops(x, strided, blocks, out_shape=None, **kwargs) -> int:
-    (n, c, h, w), flops = x, 0
+def _dice_stage_flops(x, weights, strided, sizes, out_shape=None, **kwargs) -> int:
+    (n, _, h, w), flops = x, 0
     if strided:
-        flops = _strided_dice_block_flops(x, strided[0], strided[1:3], strided[3:10], strided[10:])
-        c, h, w = strided[2][0] + strided[11][0], (h + 1) // 2, (w + 1) // 2
-    for point, unit in _stage_blocks(blocks):
-        flops += _dice_block_flops((n, c, h, w), point, unit)
-        c += point[1][0] - point[0][1]
+        (c, left, *kernels, right), sizes = sizes[:6], sizes[6:]
+        h, w = (h + 1) // 2, (w + 1) // 2
+        flops = 2 * n * h * w * c * (9 + left + right) + _unit_flops((n, c, h, w), *kernels)
+    for i in range(0, len(sizes), 5):
+        c_in, c_out, *kernels = sizes[i:i + 5]
+        flops += 2 * n * h * w * c_in * c_out + _unit_flops((n, c_out, h, w), *kernels)
     return flops
 
 
@@ -190,8 +166,6 @@ if LOADED:
                                  ('strided_conv', _strided_conv_fake, _strided_conv_flops),
                                  ('max_pool', _max_pool_fake, no_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
-                                 ('dice_block', _dice_block_fake, _dice_block_flops),
-                                 ('strided_dice_block', _strided_dice_block_fake, _strided_dice_block_flops),
                                  ('dice_stage', _dice_stage_fake, _dice_stage_flops)):
         torch.library.register_fake(f'dicenet_mm::{_name}', _fake)
         register_flop_formula(getattr(torch.ops.dicenet_mm, _name))(_flops)

@@ -72,26 +72,18 @@ class FusedDiCEUnit(FusedLayer):
         return inference.dice_unit(x, self.pack('unit'))
 
 
-class FusedDiCEBlock(FusedLayer):
-    """A :class:`DiCEBlock`, (N, C_in, H, W) -> (N, C_out, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return inference.dice_block(x, self.pack('point'), self.pack('unit'))
-
-
-class FusedStridedDiCEBlock(FusedLayer):
-    """A :class:`StridedDiCEBlock`, (N, C, H, W) -> (N, 2C, ceil(H / 2), ceil(W / 2))."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return inference.strided_dice_block(x, *self.pack('left'), self.pack('left_point'), self.pack('unit'),
-                                            self.pack('right_point'))
-
-
 class FusedDiCEStage(FusedLayer):
-    """A :class:`StridedDiCEBlock` and its :class:`DiCEBlock`, (N, C, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2))."""
+    """:class:`StridedDiCEBlock` and :class:`DiCEBlock`, one or several in a row.
+
+    (N, C, H, W) -> (N, C_out, H, W), or (N, C_out, ceil(H / 2), ceil(W / 2)) where the first is a strided one.
+    """
+
+    def __init__(self, strided: Sequence[Tensor], blocks: Sequence[Sequence[Tensor]]):
+        weights, self.strided, self.sizes = inference.pack_stage(strided, blocks)
+        super().__init__(weights=[weights])
 
     def forward(self, x: Tensor) -> Tensor:
-        return inference.dice_stage(x, self.pack('strided'), self.pack('blocks'))
+        return inference.dice_stage(x, *self.pack('weights'), self.strided, self.sizes)
 
 
 class FusedPyramidPool(FusedLayer):
@@ -179,37 +171,29 @@ def _conv(layers: ConvNormAct) -> nn.Module | None:
     return _packed_conv(layers[0], *folded) if folded else None
 
 
-def _block(block: DiCEBlock) -> nn.Module | None:
-    packs = _block_packs(block)
-    return FusedDiCEBlock(**packs) if packs else None
+def _stage(layers: Sequence[nn.Module]) -> nn.Module | None:
+    kinds = [type(layer) for layer in layers]
+    starts = kinds[:1] == [StridedDiCEBlock]
+    if not kinds or set(kinds[starts:]) - {DiCEBlock}:
+        return None
+    strided, *blocks = _strided_packs(layers[0]) if starts else [], *map(_block_packs, layers[starts:])
+    return FusedDiCEStage(strided, blocks) if strided is not None and all(blocks) else None
 
 
-def _block_packs(block: DiCEBlock) -> dict[str, list[Tensor]] | None:
-    packs = dict(point=_point(block.branch[0]), unit=_unit(block.branch[1]))
-    return packs if all(packs.values()) else None
+def _one_block(block: DiCEBlock | StridedDiCEBlock) -> nn.Module | None:
+    return _stage([block])
 
 
-def _strided_block(block: StridedDiCEBlock) -> nn.Module | None:
-    packs = _strided_packs(block)
-    return FusedStridedDiCEBlock(**packs) if packs else None
+def _block_packs(block: DiCEBlock) -> list[Tensor] | None:
+    packs = _point(block.branch[0]), _unit(block.branch[1])
+    return [tensor for pack in packs for tensor in pack] if all(packs) else None
 
 
-def _strided_packs(block: StridedDiCEBlock) -> dict[str, list[Tensor]] | None:
+def _strided_packs(block: StridedDiCEBlock) -> list[Tensor] | None:
     left = _folded(block.left[0])
-    packs = dict(left=left and [inference.pack_spatial(*left)], left_point=_point(block.left[1]),
-                 unit=_unit(block.right[1]), right_point=_point(block.right[2]))
-    return packs if all(packs.values()) else None
-
-
-def _stage(layers: nn.Sequential) -> nn.Module | None:
-    if [type(layer) for layer in layers] != [StridedDiCEBlock] + [DiCEBlock] * (len(layers) - 1):
-        return None
-    first, *others = layers
-    strided, *blocks = _strided_packs(first), *map(_block_packs, others)
-    if not (strided and all(blocks)):
-        return None
-    return FusedDiCEStage(strided=[tensor for pack in strided.values() for tensor in pack],
-                          blocks=[tensor for packs in blocks for pack in packs.values() for tensor in pack])
+    packs = (left and [inference.pack_spatial(*left)], _point(block.left[1]), _unit(block.right[1]),
+             _point(block.right[2]))
+    return [tensor for pack in packs for tensor in pack] if all(packs) else None
 
 
 def _pyramid_pool(pool: EfficientPyramidPool) -> nn.Module | None:
@@ -236,8 +220,8 @@ def _only_unit(unit: DiCEUnit) -> nn.Module | None:
     return FusedDiCEUnit(unit=packed) if packed else None
 
 
-_PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _block,
-            StridedDiCEBlock: _strided_block, nn.Sequential: _stage, EfficientPyramidPool: _pyramid_pool}
+_PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _one_block,
+            StridedDiCEBlock: _one_block, nn.Sequential: _stage, EfficientPyramidPool: _pyramid_pool}
 
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:

@@ -42,18 +42,12 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");
   m.def("max_pool(Tensor x) -> Tensor");
   m.def("dice_unit(Tensor x, Tensor[] unit) -> Tensor");
-  m.def("dice_block(Tensor x, Tensor[] point, Tensor[] unit) -> Tensor");
-  m.def(
-      "strided_dice_block(Tensor x, Tensor left, Tensor[] left_point, Tensor[] unit, Tensor[] right_point) "
-      "-> "
-      "Tensor");
-  // A strided block (its 12 packs in the order above) or none, then blocks (9 packs each).
-  m.def("dice_stage(Tensor x, Tensor[] strided, Tensor[] blocks) -> Tensor");
+  // A strided block or none, then blocks: packed in one tensor, with the sizes that tell them apart.
+  m.def("dice_stage(Tensor x, Tensor weights, bool strided, int[] sizes) -> Tensor");
 }
 
 // Inference has no gradients: callers take other operators where any are wanted.
 TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
-  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "dice_unit",
-                           "dice_block", "strided_dice_block", "dice_stage"})
+  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "dice_unit", "dice_stage"})
     m.impl(name, torch::CppFunction::makeFallthrough());
 }

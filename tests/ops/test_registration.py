@@ -47,6 +47,16 @@ def unit(sizes):
     return [*kernels(sizes, torch.randn), local, spatial(), torch.randn(1, D), torch.randn(D, 1)]
 
 
+def stage(sizes):
+    """Channels have passed all blocks in the end."""
+    return images(2 * D), *inference.pack_stage([], 2 * [[*point(D, D), *unit(sizes)]])
+
+
+def strided_stage(sizes):
+    blocks = [spatial(), *point(D, D - 2), *unit(sizes), *point(D, D + 2)], [[*point(D, D), *unit(sizes)]]
+    return images(), *inference.pack_stage(*blocks)
+
+
 def images(channels=D, make=torch.randn):
     return make(N, channels, H, W)
 
@@ -72,9 +82,7 @@ ARGUMENTS = {
     'strided_conv': lambda sizes: (images(), point(D, 11, taps=3)),
     'max_pool': lambda sizes: (images(),),
     'dice_unit': lambda sizes: (images(), unit(sizes)),
-    'dice_block': lambda sizes: (images(2 * D), point(D, D), unit(sizes)),
-    'dice_stage': lambda sizes: (images(2 * D), [], 2 * [*point(D, D), *unit(sizes)]),
-    'strided_dice_block': lambda sizes: (images(), spatial(), point(D, 6), unit(sizes), point(D, 8)),
+    'dice_stage': lambda sizes: stage(sizes) if sizes == (H, W) else strided_stage(sizes),
 }
 
 

@@ -28,7 +28,7 @@ struct Anywhere {
 // `rows` output channels at `vectors` vectors of voxels, summed in registers.
 template <int rows, int vectors, class Source>
 INLINE void point_wise_block(const Source& source, int planes, const float* weight, const float* affine,
-                             int used, int channel, int64_t column, int columns, const Target& target) {
+                             int used, int channel, int64_t column, int columns, float* const* target) {
   V sum[rows][vectors] = {};
   for (int k = 0; k < planes; ++k, weight += kRows) {
     // Weights come from memory or the last level of cache: those of the next tile are fetched meanwhile.
@@ -46,7 +46,7 @@ INLINE void point_wise_block(const Source& source, int planes, const float* weig
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     if (r >= used) return;
-    float* out = target.plane(channel + r) + column;
+    float* out = target[channel + r] + column;
     const float* prm = affine + 2 * (channel + r);
 #pragma GCC unroll 3
     for (int j = 0; j < vectors; ++j)
@@ -58,7 +58,7 @@ INLINE void point_wise_block(const Source& source, int planes, const float* weig
 // All rows of a tile at `vectors` vectors, `rows` of them at a time.
 template <int rows, int vectors, class Source>
 INLINE void point_wise_rows(const Source& source, int planes, const float* weight, const float* affine,
-                            int used, int channel, int64_t column, int columns, const Target& target) {
+                            int used, int channel, int64_t column, int columns, float* const* target) {
   int r = 0;
   for (; used - r > rows / 2; r += rows)
     point_wise_block<rows, vectors>(source, planes, weight + r, affine, used - r, channel + r, column, columns,
@@ -72,7 +72,7 @@ INLINE void point_wise_rows(const Source& source, int planes, const float* weigh
 // `columns` of which count.
 template <int count>
 INLINE void point_wise_voxels(const Panel& panel, int planes, const float* weight, const float* affine,
-                              int used, int channel, int64_t column, int columns, const Target& target) {
+                              int used, int channel, int64_t column, int columns, float* const* target) {
   constexpr int vectors = kRows / simd::lanes, chains = count * vectors < 4 ? 4 / (count * vectors) : 1;
   V sum[chains][count][vectors] = {};  // at least four chains of additions, to hide their latency
   auto add = [&](int k, V(*sum)[vectors]) __attribute__((always_inline)) {
@@ -99,13 +99,13 @@ INLINE void point_wise_voxels(const Panel& panel, int planes, const float* weigh
     }
     for (int r = 0; r < used; ++r) {
       const float u = out[r] + affine[2 * (channel + r)];
-      target.plane(channel + r)[column + i] = u + affine[2 * (channel + r) + 1] * (u < 0 ? u : 0.f);
+      target[channel + r][column + i] = u + affine[2 * (channel + r) + 1] * (u < 0 ? u : 0.f);
     }
   }
 }
 
 void point_wise_panel(const float* panel, int stride, int planes, const float* weight, const float* affine,
-                      int channels, int begin, int end, int64_t column, int columns, const Target& target) {
+                      int channels, int begin, int end, int64_t column, int columns, float* const* target) {
   // As many sums as fit the registers beside a column of the panel and a weight.
   constexpr int rows = simd::lanes == 16 ? 8 : 4, most = simd::lanes / 2;
   static_assert(kRows % simd::lanes == 0 && kRows % rows == 0, "tiles are whole vectors, and whole blocks");
@@ -133,7 +133,7 @@ void point_wise_panel(const float* panel, int stride, int planes, const float* w
 
 // The same for kColumns voxels, which need not be packed.
 void point_wise_planes(const float* const* in, int planes, const float* weight, const float* affine,
-                       int channels, int begin, int end, int64_t column, const Target& target) {
+                       int channels, int begin, int end, int64_t column, float* const* target) {
   constexpr int rows = simd::lanes == 16 ? 8 : 4;
   for (int tile = begin; tile < end; ++tile) {
     const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;

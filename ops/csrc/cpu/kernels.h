@@ -70,19 +70,6 @@ struct Kernels {
   void (*batch_resize)(const Band<S>&, const Planes<S>&, const Steps&);
 };
 
-// Where the planes of a branch go: in their order from `first` on, or (half > 0) as ChannelShuffle(2) of the
-// concatenated branches leaves them, `half` being half of all channels.
-struct Target {
-  float* out;
-  int64_t area;
-  int first, half;
-  int place(int i) const {
-    const int c = first + i;
-    return half == 0 ? c : c < half ? 2 * c : 2 * (c - half) + 1;
-  }
-  float* plane(int i) const { return out + area * place(i); }
-};
-
 // The most voxels of a map that goes with others in batches. Larger ones leave few lanes idle by themselves.
 constexpr int kSmallMap = 100;
 
@@ -120,12 +107,13 @@ struct InferenceKernels {
   // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, stride).
   void (*pack)(const float* const* in, int64_t column, int planes, int columns, float* panel, int stride);
   // Output channels [kRows begin, kRows end) of a point-wise convolution at the voxels [column, column + columns);
-  // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1.
+  // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1; out: each channel's plane.
   void (*point_wise)(const float* panel, int stride, int planes, const float* weight, const float* affine,
-                     int channels, int begin, int end, int64_t column, int columns, const Target&);
+                     int channels, int begin, int end, int64_t column, int columns,
+                     float* const* out);
   // The same at kColumns voxels of planes that lie anywhere.
   void (*point_wise_planes)(const float* const* in, int planes, const float* weight, const float* affine,
-                            int channels, int begin, int end, int64_t column, const Target&);
+                            int channels, int begin, int end, int64_t column, float* const* out);
   // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9
   // channels, kColumns).
   void (*pack_windows)(const float* x, int channels, int height, int width, int row, int column, int columns,

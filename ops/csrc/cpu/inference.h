@@ -1,0 +1,254 @@
+// What the operators of inference share: images and batches on threads, packed weights, a point-wise convolution and
+// a DiCE unit.
+#pragma once
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "plan.h"
+
+namespace dicenet_mm {
+
+// Images on threads of their own, as many on each; the work within one that is left over is shared out.
+template <class F>
+void for_each_image(int64_t images, const F& work) {
+  const int64_t apart = images - images % at::get_num_threads();
+  at::parallel_for(0, apart, 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) work(i);
+  });
+  for (int64_t i = apart; i < images; ++i) work(i);
+}
+
+// Images with small maps go together, one in each lane of a vector, as far as they fill all lanes; whatever is left,
+// one by one. `work` takes how many go together, the first of them, and how often.
+template <class F>
+void for_each_batch(int64_t images, int64_t area, const F& work) {
+  const int lanes = kernels<float>().lanes;
+  const int64_t batches = area <= kSmallMap ? images / lanes : 0;
+  if (batches > 0) work(lanes, 0, batches);
+  if (images > batches * lanes) work(1, batches * lanes, images - batches * lanes);
+}
+
+inline int sharing_threads() { return at::in_parallel_region() ? 1 : at::get_num_threads(); }
+
+// Where each channel's plane lies, `area` elements apart.
+template <class S>
+std::vector<S*> planes_of(S* x, int64_t area, int64_t count) {
+  std::vector<S*> planes(count);
+  for (int64_t i = 0; i < count; ++i) planes[i] = x + i * area;
+  return planes;
+}
+
+// Reads packed weights that lie one after the other, each from a line of the cache on, and the sizes that tell them
+// apart.
+class Reader {
+ public:
+  Reader(const at::Tensor& weights, at::IntArrayRef sizes)
+      : next_(weights.const_data_ptr<float>()), left_(weights.numel()), sizes_(sizes) {}
+  bool done() const { return sizes_.empty(); }
+  int size() {
+    TORCH_CHECK(!sizes_.empty() && sizes_[0] > 0, "sizes of packed weights are missing or not positive");
+    const int first = static_cast<int>(sizes_[0]);
+    sizes_ = sizes_.slice(1);
+    return first;
+  }
+  const float* take(int64_t count) {
+    const float* piece = next_;
+    next_ += padded(count), left_ -= padded(count);
+    TORCH_CHECK(left_ >= 0, "packed weights hold ", -left_, " elements less than their sizes say");
+    return piece;
+  }
+
+ private:
+  const float* next_;
+  int64_t left_;
+  at::IntArrayRef sizes_;
+};
+
+struct PointWise {
+  // weight (tiles, planes, kRows), affine (channels, 2)
+  explicit PointWise(at::TensorList p)
+      : planes(static_cast<int>(p[0].size(1))),
+        channels(static_cast<int>(p[1].size(0))),
+        tiles(static_cast<int>(p[0].size(0))),
+        weight(p[0].const_data_ptr<float>()),
+        affine(p[1].const_data_ptr<float>()) {}
+
+  PointWise(Reader& packed, int planes)
+      : planes(planes),
+        channels(packed.size()),
+        tiles((channels + kRows - 1) / kRows),
+        weight(packed.take(static_cast<int64_t>(tiles) * planes * kRows)),
+        affine(packed.take(2 * channels)) {}
+
+  void operator()(const float* const* x, int64_t area, float* const* target) const {
+    const InferenceKernels& run = inference_kernels();
+    const int rest = static_cast<int>(area % kColumns), stride = rest > kMaxLanes ? kColumns : rest;
+    float* panel = scratch<float>(planes * kColumns, Purpose::panel);
+    if (rest) run.pack(x, area - rest, planes, rest, panel, stride);
+    auto block = [&](int begin, int end, int64_t column) {
+      if (area - column >= kColumns)
+        run.point_wise_planes(x, planes, weight, affine, channels, begin, end, column, target);
+      else
+        run.point_wise(panel, stride, planes, weight, affine, channels, begin, end, column, rest, target);
+    };
+    const int64_t panels = (area + kColumns - 1) / kColumns;
+    if (channels > area) {  // what is larger is read once
+      at::parallel_for(0, tiles, 1, [&](int64_t from, int64_t to) {
+        for (int tile = static_cast<int>(from); tile < to; ++tile)
+          for (int64_t i = 0; i < panels; ++i) block(tile, tile + 1, i * kColumns);
+      });
+      return;
+    }
+    const int64_t parts = std::min<int64_t>(sharing_threads(), tiles);
+    at::parallel_for(0, panels * parts, 1, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) {
+        const int64_t part = i / panels;
+        block(static_cast<int>(tiles * part / parts), static_cast<int>(tiles * (part + 1) / parts),
+              i % panels * kColumns);
+      }
+    });
+  }
+
+  const int planes, channels, tiles;
+  const float *weight, *affine;
+};
+
+struct UnitWeights {
+  // Kernels (D, 3, 3), (H_k, 3, 3), (W_k, 3, 3); local (D, 12), spatial (D, 12), squeeze (hidden, D), excite
+  // (D, hidden).
+  explicit UnitWeights(at::TensorList p)
+      : depth(static_cast<int>(p[0].size(0))),
+        kernel_height(static_cast<int>(p[1].size(0))),
+        kernel_width(static_cast<int>(p[2].size(0))),
+        hidden(static_cast<int>(p[5].size(0))),
+        depth_taps(p[0].const_data_ptr<float>()),
+        height_taps(p[1].const_data_ptr<float>()),
+        width_taps(p[2].const_data_ptr<float>()),
+        local(p[3].const_data_ptr<float>()),
+        spatial(p[4].const_data_ptr<float>()),
+        squeeze(p[5].const_data_ptr<float>()),
+        excite(p[6].const_data_ptr<float>()) {}
+
+  UnitWeights(Reader& packed, int depth)
+      : depth(depth),
+        kernel_height(packed.size()),
+        kernel_width(packed.size()),
+        hidden(packed.size()),
+        depth_taps(packed.take(9 * depth)),
+        height_taps(packed.take(9 * kernel_height)),
+        width_taps(packed.take(9 * kernel_width)),
+        local(packed.take(kLocal * depth)),
+        spatial(packed.take(kSpatial * depth)),
+        squeeze(packed.take(static_cast<int64_t>(hidden) * depth)),
+        excite(packed.take(static_cast<int64_t>(hidden) * depth)) {}
+
+  const int depth, kernel_height, kernel_width, hidden;
+  const float *depth_taps, *height_taps, *width_taps, *local, *spatial, *squeeze, *excite;
+};
+
+// The input of a unit: its planes within memory that may be read; or the first of a batch's images, `image` elements
+// apart, that have yet to be brought into lanes. Its output lies likewise.
+struct Input {
+  const float* x;
+  Extent<float> extent;
+  int64_t image = 0;
+};
+
+class Unit {
+ public:
+  Unit(const UnitWeights& weights, int height, int width, int images)
+      : kernels_(inference_kernels()),
+        run_(images == 1 ? kernels_.image : kernels_.batch),
+        weights_(weights),
+        plan_({weights.depth, height, width, weights.kernel_height, weights.kernel_width, images}, weights.depth_taps,
+              weights.height_taps, weights.width_taps, false) {}
+
+  int64_t margin() const { return plan_.margin(); }
+  // Elements of `work` that run() needs: with margins, the map between its two passes comes first.
+  int64_t work_size() const {
+    const Sizes& s = plan_.sizes;
+    return s.depth * (s.area() + 2 * s.images) + weights_.hidden * s.images + 2 * margin();
+  }
+
+  void run(const Input& input, float* work, float* const* target) const {
+    const Sizes& s = plan_.sizes;
+    const int64_t area = s.area(), images = s.images;
+    float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth * images,
+          *hidden = gate + s.depth * images;
+    const int chunk = std::min(plan_.chunk(), (s.depth + sharing_threads() - 1) / sharing_threads());
+    const Tiles tiles(1, s.depth, chunk);
+    at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i)
+        local_fusion(input, tiles.begin(i), tiles.end(i), chunk, y, sums);
+    });
+    for (int64_t i = 0; i < s.depth * images; ++i) sums[i] /= static_cast<float>(area / images);
+    run_.multiply(weights_.squeeze, sums, weights_.hidden, s.depth, hidden);
+    for (int64_t i = 0; i < weights_.hidden * images; ++i) hidden[i] = std::max(hidden[i], 0.f);
+    at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
+      const int count = static_cast<int>(to - from);
+      float* gates = gate + from * images;
+      run_.multiply(weights_.excite + from * weights_.hidden, hidden, count, weights_.hidden, gates);
+      kernels_.sigmoids(gates, count * s.images);
+      auto spatial = [&](int64_t d, float* out) {
+        run_.spatial(y + d * area, s.height, s.width, plan_.border_masks(), weights_.spatial + d * kSpatial,
+                     gate + d * images, out);
+      };
+      if (!input.image) {
+        for (int64_t d = from; d < to; ++d) spatial(d, target[d]);
+        return;
+      }
+      float* vectors = scratch<float>(chunk * area, Purpose::tile);
+      for (int64_t d = from; d < to; d += chunk) {
+        const int64_t some = std::min<int64_t>(chunk, to - d);
+        for (int64_t i = 0; i < some; ++i) spatial(d + i, vectors + i * area);
+        kernels_.from_lanes(vectors, some * area / images, target[d], input.image);
+      }
+    });
+  }
+
+ private:
+  // As Plan::readable, of a batch that is not in lanes.
+  const float* in_lanes(const Input& input, int begin, int end, float* copy) const {
+    const Sizes& s = plan_.sizes;
+    const int before = begin > 0, after = end < s.depth;
+    const int64_t voxels = s.area() / s.images;
+    kernels_.to_lanes(input.x + (begin - before) * voxels, input.image, (end - begin + before + after) * voxels, copy);
+    return copy + before * s.area();
+  }
+
+  void local_fusion(const Input& input, int begin, int end, int chunk, float* y, float* sums) const {
+    const Sizes& s = plan_.sizes;
+    const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
+    Pieces<float> pieces(scratch<float>(Pieces<float>::size(6, 6 * planes, margin()), Purpose::tile),
+                         margin());
+    float* copy = pieces.take(planes);
+    const float* in = input.image ? in_lanes(input, begin, end, copy)
+                                  : plan_.readable(input.x + begin * area, begin, end, area, input.extent, copy);
+    y += begin * area, sums += static_cast<int64_t>(begin) * s.images;
+    if (s.native()) return run_.local_fusion(plan_.tile(begin, end, in, in, in, area), weights_.local, y, sums);
+    float *rows = pieces.take(planes), *columns = pieces.take(planes), *work = pieces.take(planes),
+          *height = pieces.take(planes), *width = pieces.take(planes);
+    plan_.resize_rows(begin, end, in, area, rows);
+    plan_.resize_columns(begin, end, in, area, columns);
+    // A march pays off over many channels; planes of a batch stay in the first level of cache one by one.
+    const int each = s.images == 1 ? end - begin : 1;
+    for (int p = begin; p < end; p += each) {
+      const int64_t from = p - begin;
+      plan_.height_from(p, p + each, rows + from * s.row_area(), work, height, area);
+      plan_.width_from(p, p + each, columns + from * s.column_area(), work, width, area);
+      const float* own = in + from * area;
+      run_.local_fusion_resized(plan_.tile(p, p + each, own, own, own, area), height, width, weights_.local, y + from * area,
+                                sums + from * s.images);
+    }
+  }
+
+  const InferenceKernels& kernels_;
+  const UnitKernels& run_;
+  const UnitWeights weights_;
+  const Plan<float> plan_;
+};
+
+}  // namespace dicenet_mm

@@ -1,0 +1,123 @@
+// Single layers on the CPU, for inference in float.
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include "../checks.h"
+#include "inference.h"
+
+namespace dicenet_mm {
+namespace {
+
+using at::Tensor;
+
+// Two packs for each group of channels.
+Tensor point_wise(const Tensor& input, at::TensorList weights) {
+  std::vector<PointWise> groups;
+  int64_t in_channels = 0, channels = 0;
+  for (size_t i = 0; i < weights.size(); i += 2) {
+    groups.emplace_back(weights.slice(i, 2));
+    in_channels += groups.back().planes, channels += groups.back().channels;
+  }
+  check_input(input, in_channels);
+  const int64_t images = input.size(0), area = input.size(2) * input.size(3);
+  if (area == 1 && images > 1)  // a matrix product over the images
+    return point_wise(input.permute({2, 1, 3, 0}), weights).permute({3, 1, 2, 0}).contiguous();
+  const Tensor x = input.contiguous();
+  Tensor y = at::empty({images, channels, x.size(2), x.size(3)}, x.options());
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  for_each_image(area ? images : 0, [&](int64_t n) {
+    const auto sources = planes_of(in + n * in_channels * area, area, in_channels);
+    const auto targets = planes_of(out + n * channels * area, area, channels);
+    const float* const* from = sources.data();
+    float* const* to = targets.data();
+    for (const PointWise& point : groups) {
+      point(from, area, to);
+      from += point.planes, to += point.channels;
+    }
+  });
+  return y;
+}
+
+// 3x3 with stride 1, each channel with a kernel of its own.
+Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
+  check_input(input, spatial.size(0));
+  const Tensor x = input.contiguous();
+  const int64_t channels = x.size(1), planes = x.size(0) * channels;
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
+  const int64_t area = static_cast<int64_t>(height) * width, margin = width + 1 + 3 * kMaxLanes;
+  const std::vector<uint32_t> masks = borders(height, width, kernels<float>().lanes);
+  Tensor y = at::empty(x.sizes(), x.options());
+  const float *in = x.const_data_ptr<float>(), *prm = spatial.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const UnitKernels& run = inference_kernels().image;
+  const float open = 1;
+  at::parallel_for(0, planes, 8, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
+      const float* plane = in + i * area;
+      if (i * area < margin || (planes - i - 1) * area < margin) {  // the kernel reads beyond the plane
+        float* copy = scratch<float>(area + 2 * margin, Purpose::tile) + margin;
+        std::copy(plane, plane + area, copy);
+        plane = copy;
+      }
+      run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, &open, out + i * area);
+    }
+  });
+  return y;
+}
+
+// 3x3 with stride 2, as a point-wise convolution over the windows.
+Tensor strided_conv(const Tensor& input, at::TensorList weights) {
+  const PointWise point(weights);
+  check_input(input, point.planes / 9);
+  const Tensor x = input.contiguous();
+  const int channels = static_cast<int>(x.size(1)), height = static_cast<int>(x.size(2)),
+            width = static_cast<int>(x.size(3)), out_height = (height + 1) / 2, out_width = (width + 1) / 2;
+  Tensor y = at::empty({x.size(0), point.channels, out_height, out_width}, x.options());
+  const int64_t area = static_cast<int64_t>(out_height) * out_width;
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const InferenceKernels& run = inference_kernels();
+  at::parallel_for(0, x.size(0) * out_height, 4, [&](int64_t from, int64_t to) {
+    float* panel = scratch<float>(point.planes * kColumns, Purpose::panel);
+    for (int64_t i = from; i < to; ++i) {
+      const int64_t n = i / out_height;
+      const int row = static_cast<int>(i % out_height);
+      const float* image = in + n * channels * height * width;
+      const auto targets = planes_of(out + n * point.channels * area, area, point.channels);
+      for (int column = 0; column < out_width; column += kColumns) {
+        const int columns = std::min(kColumns, out_width - column);
+        run.pack_windows(image, channels, height, width, row, column, columns, panel);
+        run.point_wise(panel, kColumns, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
+                       static_cast<int64_t>(row) * out_width + column, columns, targets.data());
+      }
+    }
+  });
+  return y;
+}
+
+Tensor max_pool(const Tensor& input) {
+  check_input(input, input.size(1));
+  const Tensor x = input.contiguous();
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
+  Tensor y = at::empty({x.size(0), x.size(1), (height + 1) / 2, (width + 1) / 2}, x.options());
+  const int64_t area = static_cast<int64_t>(height) * width, out_area = y.size(2) * y.size(3);
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const InferenceKernels& run = inference_kernels();
+  at::parallel_for(0, x.size(0) * x.size(1), 4, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, out + i * out_area);
+  });
+  return y;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
+  m.impl("point_wise", &point_wise);
+  m.impl("spatial_conv", &spatial_conv);
+  m.impl("strided_conv", &strided_conv);
+  m.impl("max_pool", &max_pool);
+}
+
+}  // namespace dicenet_mm
