@@ -330,7 +330,7 @@ struct StridedBlock {
     const int channels = left_point.planes;
     const int64_t size = channels * area(), margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
-    const Tiles tiles(1, channels, 8);
+    const Tiles tiles(1, channels, images == 1 ? 8 : 32);  // which images of a batch are read in longer pieces for
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) downsample(image, tiles.begin(i), tiles.end(i), average, convolved);
     });
