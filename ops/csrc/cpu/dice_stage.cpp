@@ -53,7 +53,7 @@ struct StridedBlock {
   void run(const float* image, float* memory, float* const* out) const {
     const int64_t size = channels_in * area(), margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
-    const Tiles tiles(1, channels_in, 8);
+    const Tiles tiles(1, channels_in, images == 1 ? 8 : 32);  // a batch is read in longer pieces
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) downsample(image, tiles.begin(i), tiles.end(i), average, convolved);
     });
