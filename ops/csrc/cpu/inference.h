@@ -94,20 +94,23 @@ struct PointWise {
       else
         run.point_wise(panel, stride, planes, weight, affine, channels, begin, end, column, rest, target);
     };
-    const int64_t panels = (area + kColumns - 1) / kColumns;
-    if (channels > area) {  // what is larger is read once
-      at::parallel_for(0, tiles, 1, [&](int64_t from, int64_t to) {
-        for (int tile = static_cast<int>(from); tile < to; ++tile)
-          for (int64_t i = 0; i < panels; ++i) block(tile, tile + 1, i * kColumns);
-      });
-      return;
-    }
-    const int64_t parts = std::min<int64_t>(sharing_threads(), tiles);
-    at::parallel_for(0, panels * parts, 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) {
-        const int64_t part = i / panels;
-        block(static_cast<int>(tiles * part / parts), static_cast<int>(tiles * (part + 1) / parts),
-              i % panels * kColumns);
+    const int panels = static_cast<int>((area + kColumns - 1) / kColumns);
+    const int parts = std::min(sharing_threads(), tiles);
+    // Where the tiles of a part begin: at the nearest to its share, or from panel to panel at those beside it, so that
+    // all parts have as much to do.
+    auto first = [&](int part, int panel) {
+      const double share = static_cast<double>(channels) / kRows * part / parts;
+      return part == parts ? tiles : static_cast<int>(share + (panel + 0.5) / panels);
+    };
+    at::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
+      for (int part = static_cast<int>(from); part < to; ++part) {
+        if (channels > area) {  // what is larger is read once
+          for (int tile = first(part, 0); tile < first(part + 1, panels - 1); ++tile)
+            for (int i = 0; i < panels; ++i)
+              if (first(part, i) <= tile && tile < first(part + 1, i)) block(tile, tile + 1, i * kColumns);
+        } else {
+          for (int i = 0; i < panels; ++i) block(first(part, i), first(part + 1, i), i * kColumns);
+        }
       }
     });
   }
@@ -185,8 +188,11 @@ class Unit {
         local_fusion(input, tiles.begin(i), tiles.end(i), chunk, y, sums);
     });
     for (int64_t i = 0; i < s.depth * images; ++i) sums[i] /= static_cast<float>(area / images);
-    run_.multiply(weights_.squeeze, sums, weights_.hidden, s.depth, hidden);
-    for (int64_t i = 0; i < weights_.hidden * images; ++i) hidden[i] = std::max(hidden[i], 0.f);
+    at::parallel_for(0, weights_.hidden, 32, [&](int64_t from, int64_t to) {
+      float* some = hidden + from * images;
+      run_.multiply(weights_.squeeze + from * s.depth, sums, static_cast<int>(to - from), s.depth, some);
+      std::transform(some, some + (to - from) * images, some, [](float v) { return std::max(v, 0.f); });
+    });
     at::parallel_for(0, s.depth, 16, [&](int64_t from, int64_t to) {
       const int count = static_cast<int>(to - from);
       float* gates = gate + from * images;
