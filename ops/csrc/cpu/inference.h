@@ -188,7 +188,8 @@ class Unit {
         local_fusion(input, tiles.begin(i), tiles.end(i), chunk, y, sums);
     });
     for (int64_t i = 0; i < s.depth * images; ++i) sums[i] /= static_cast<float>(area / images);
-    at::parallel_for(0, weights_.hidden, 32, [&](int64_t from, int64_t to) {
+    constexpr int kWorthSharing = 1 << 15;  // multiply-adds
+    at::parallel_for(0, weights_.hidden, kWorthSharing / s.depth + 1, [&](int64_t from, int64_t to) {
       float* some = hidden + from * images;
       run_.multiply(weights_.squeeze + from * s.depth, sums, static_cast<int>(to - from), s.depth, some);
       std::transform(some, some + (to - from) * images, some, [](float v) { return std::max(v, 0.f); });
