@@ -181,7 +181,7 @@ class Unit {
     const int64_t area = s.area(), images = s.images;
     float *y = work + margin(), *sums = y + s.depth * area + margin(), *gate = sums + s.depth * images,
           *hidden = gate + s.depth * images;
-    const int chunk = std::min(plan_.chunk(), (s.depth + sharing_threads() - 1) / sharing_threads());
+    const int chunk = shared_chunk();
     const Tiles tiles(1, s.depth, chunk);
     at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
@@ -217,6 +217,13 @@ class Unit {
   }
 
  private:
+  // Channels in a tile, so that all threads have as many tiles.
+  int shared_chunk() const {
+    const int threads = sharing_threads(), depth = plan_.sizes.depth, most = threads * plan_.chunk(),
+              rounds = (depth + most - 1) / most;
+    return (depth + rounds * threads - 1) / (rounds * threads);
+  }
+
   // As Plan::readable, of a batch that is not in lanes.
   const float* in_lanes(const Input& input, int begin, int end, float* copy) const {
     const Sizes& s = plan_.sizes;
