@@ -3,19 +3,17 @@
 A *point-wise convolution* is two tensors: its weights in tiles of 16 output channels (tiles, C_in, 16), and
 (C_out, 2) with the bias and the PReLU's slope less one of each channel; a grouped one is two for each group.
 
-A *DiCE unit* is seven: the kernels of :func:`dicenet_mm.ops.dim_conv`, ``local`` (D, 12), ``spatial`` (D, 12), and
-the gate's two matrices (hidden, D) and (D, hidden). A row of ``local`` holds p, r, m of the three branches, each of
-which adds ``p u + r min(u, m)`` to the fused response, then the bias and the slope less one. A row of ``spatial``
-holds nine taps, the bias and the slope less one. Unused entries are zero.
-
-A *stage* is one tensor (:func:`pack_stage`), for a pass at batch 1 would spend a good part of its time on handing
-hundreds of tensors over.
+A *DiCE unit* is one tensor (:func:`pack_unit`) of seven: the kernels of :func:`dicenet_mm.ops.dim_conv`, ``local``
+(D, 12), ``spatial`` (D, 12), and the gate's two matrices (hidden, D) and (D, hidden). A row of ``local`` holds p, r, m
+of the three branches, each of which adds ``p u + r min(u, m)`` to the fused response, then the bias and the slope less
+one. A row of ``spatial`` holds nine taps, the bias and the slope less one. Unused entries are zero. A *stage* is one
+tensor too (:func:`pack_stage`): a pass at batch 1 would spend a good part of its time on handing hundreds of them over.
 
 Each operator takes and returns fresh float tensors. On a CPU with the compiled operators it is one call of them (the
 unit also on CUDA); elsewhere, and where gradients are wanted, PyTorch's own operators serve with the same weights.
 """
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +71,20 @@ def pack_local(scale: Tensor, shift: Tensor, slope: Tensor, weight: Tensor, bias
     return F.pad(local, (0, 1)).float()
 
 
+def pack_unit(unit: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """Pack the seven tensors of a unit as :func:`dice_unit` takes them.
+
+    Returns:
+        All of them one after the other, each filled up to a multiple of 16 elements; and D, H_k, W_k, hidden. After the
+        kernels come two tables of the taps of each voxel, (9, H_k W_k), for maps of the kernels' size.
+    """
+    sizes = [len(unit[0]), len(unit[1]), len(unit[2]), len(unit[5])]
+    _, height, width, _ = sizes
+    tables = [unit[1].reshape(height, 1, 9).expand(-1, width, -1), unit[2].reshape(1, width, 9).expand(height, -1, -1)]
+    tables = [F.pad(table.reshape(-1, 9).T, (0, -height * width % ROWS)) for table in tables]
+    return _flat([*unit[:3], *tables, *unit[3:]]), sizes
+
+
 def pack_stage(strided: Sequence[Tensor], blocks: Sequence[Sequence[Tensor]]) -> tuple[Tensor, bool, list[int]]:
     """Pack blocks in a row as :func:`dice_stage` takes them.
 
@@ -82,48 +94,45 @@ def pack_stage(strided: Sequence[Tensor], blocks: Sequence[Sequence[Tensor]]) ->
         blocks: The 9 tensors of each block: a point-wise convolution, a unit.
 
     Returns:
-        All of them one after the other, each filled up to a multiple of 16 elements; whether there is a strided block;
-        its channels, those of ``left``'s and of the unit's point-wise convolution, and between these H_k, W_k and
-        hidden; then the channels in and out, H_k, W_k and hidden of each block.
+        All of them one after the other, as :func:`pack_unit` does it; whether there is a strided block; its channels,
+        those of ``left``'s and of the unit's point-wise convolution, and between these H_k, W_k and hidden; then the
+        channels in and out, H_k, W_k and hidden of each block.
     """
-    sizes = []
+    tensors, sizes = [], []
     if strided:
-        left, left_point, unit, right_point = strided[0], strided[1:3], strided[3:10], strided[10:]
-        sizes += [len(left), len(left_point[1]), *_unit_sizes(unit), len(right_point[1])]
+        left, left_point, (unit, (channels, *kernels)), right_point = (strided[0], strided[1:3],
+                                                                       pack_unit(strided[3:10]), strided[10:])
+        tensors += [left, *left_point, unit, *right_point]
+        sizes += [channels, len(left_point[1]), *kernels, len(right_point[1])]
     for block in blocks:
-        sizes += [block[0].shape[1], len(block[1]), *_unit_sizes(block[2:])]
-    tensors = [tensor for block in (strided, *blocks) for tensor in block]
-    return torch.cat([F.pad(t.flatten(), (0, -t.numel() % ROWS)) for t in tensors]), bool(strided), sizes
+        unit, (channels, *kernels) = pack_unit(block[2:])
+        tensors += [*block[:2], unit]
+        sizes += [block[0].shape[1], channels, *kernels]
+    return _flat(tensors), bool(strided), sizes
 
 
-def _unit_sizes(unit: Sequence[Tensor]) -> list[int]:
-    return [len(unit[1]), len(unit[2]), len(unit[5])]
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([F.pad(tensor.flatten(), (0, -tensor.numel() % ROWS)) for tensor in tensors])
 
 
-def _unpack_stage(weights: Tensor, strided: bool, sizes: Sequence[int]) -> Iterator[list[Tensor]]:
-    """The tensors that :func:`pack_stage` took, block by block."""
-    def point(c_in, c_out):
-        return (-(-c_out // ROWS), c_in, ROWS), (c_out, 2)
+def _take(weights: Tensor, *shapes: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+    """The first tensors of a flat one, and what is left of it."""
+    tensors = []
+    for shape in shapes:
+        count = math.prod(shape)
+        tensors.append(weights[:count].view(shape))
+        weights = weights[count + -count % ROWS:]
+    return tensors, weights
 
-    def unit(depth, height, width, hidden):
-        return ((depth, 3, 3), (height, 3, 3), (width, 3, 3), (depth, 12), (depth, 12), (hidden, depth),
-                (depth, hidden))
 
-    shapes = []
-    if strided:
-        (depth, left, *kernels, right), sizes = sizes[:6], sizes[6:]
-        shapes.append([(depth, 12), *point(depth, left), *unit(depth, *kernels), *point(depth, right)])
-    for i in range(0, len(sizes), 5):
-        c_in, c_out, *kernels = sizes[i:i + 5]
-        shapes.append([*point(c_in, c_out), *unit(c_out, *kernels)])
-    offset = 0
-    for block in shapes:
-        tensors = []
-        for shape in block:
-            count = math.prod(shape)
-            tensors.append(weights[offset:offset + count].view(shape))
-            offset += count + -count % ROWS
-        yield tensors
+def _point_shapes(c_in: int, c_out: int) -> tuple[Sequence[int], ...]:
+    return (-(-c_out // ROWS), c_in, ROWS), (c_out, 2)
+
+
+def _unit_shapes(depth: int, height: int, width: int, hidden: int) -> tuple[Sequence[int], ...]:
+    table = 9, height * width + -height * width % ROWS
+    return ((depth, 3, 3), (height, 3, 3), (width, 3, 3), table, table, (depth, 12), (depth, 12), (hidden, depth),
+            (depth, hidden))
 
 
 def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
@@ -154,11 +163,12 @@ def max_pool(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
-def dice_unit(x: Tensor, unit: Sequence[Tensor]) -> Tensor:
-    """The DiCE unit: (N, D, H, W) -> (N, D, H, W), at any height and width."""
+def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The DiCE unit, packed by :func:`pack_unit`: (N, D, H, W) -> (N, D, H, W), at any height and width."""
     if _compiled(x, UNIT_DEVICES):
-        return torch.ops.dicenet_mm.dice_unit.default(x, unit)
-    depth_weight, height_weight, width_weight, local, spatial, squeeze, excite = unit
+        return torch.ops.dicenet_mm.dice_unit.default(x, weights, sizes)
+    (depth_weight, height_weight, width_weight, _, _, local, spatial, squeeze, excite), _ = _take(
+        weights, *_unit_shapes(*sizes))
     branches = dim_conv(x, depth_weight, height_weight, width_weight).unflatten(1, (-1, 3))
     p, r, knee = local[:, :9].unflatten(1, (3, 3))[..., None, None].unbind(2)
     y = (p * branches + r * torch.minimum(branches, knee)).sum(2) + local[:, 9, None, None]
@@ -187,22 +197,31 @@ def dice_stage(x: Tensor, weights: Tensor, strided: bool, sizes: Sequence[int]) 
     """
     if _compiled(x):
         return torch.ops.dicenet_mm.dice_stage.default(x, weights, strided, sizes)
-    blocks = _unpack_stage(weights, strided, sizes)
     if strided:
-        left, *packs = next(blocks)
-        right = dice_unit(F.avg_pool2d(x, 3, stride=2, padding=1), packs[2:9])
-        both = point_wise(_depth_wise(x, left, 2), packs[:2]), point_wise(right, packs[9:])
+        (channels, left_out, *kernels, right_out), sizes = sizes[:6], sizes[6:]
+        (left, *left_point), weights = _take(weights, (channels, 12), *_point_shapes(channels, left_out))
+        right, weights = _unit(F.avg_pool2d(x, 3, stride=2, padding=1), weights, [channels, *kernels])
+        right_point, weights = _take(weights, *_point_shapes(channels, right_out))
+        both = point_wise(_depth_wise(x, left, 2), left_point), point_wise(right, right_point)
         x = F.channel_shuffle(torch.cat(both, dim=1), 2)
-    for packs in blocks:  # the last channels take the convolution and the unit, the others pass
-        planes = packs[0].shape[1]
-        y = dice_unit(point_wise(x[:, -planes:], packs[:2]), packs[2:])
+    for i in range(0, len(sizes), 5):  # the last channels take the convolution and the unit, the others pass
+        planes, channels, *kernels = sizes[i:i + 5]
+        point, weights = _take(weights, *_point_shapes(planes, channels))
+        y, weights = _unit(point_wise(x[:, -planes:], point), weights, [channels, *kernels])
         x = F.channel_shuffle(torch.cat((x[:, :-planes], y), dim=1), 2)
     return x
 
 
+def _unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """A unit whose weights are the first of a stage's, and what is left of them."""
+    rest = _take(weights, *_unit_shapes(*sizes))[1]
+    return dice_unit(x, weights[:len(weights) - len(rest)], sizes), rest
+
+
 def _compiled(x: Tensor, devices: frozenset[str] = frozenset({'cpu'})) -> bool:
-    return (library.LOADED and x.device.type in devices and x.dtype == torch.float32
-            and not torch.is_autocast_enabled(x.device.type) and not (torch.is_grad_enabled() and x.requires_grad))
+    device = x.device.type
+    return (library.LOADED and device in devices and x.dtype == torch.float32
+            and not torch.is_autocast_enabled(device) and not (torch.is_grad_enabled() and x.requires_grad))
 
 
 def _prelu(x: Tensor, slope_minus_one: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ def _halved(x: Tensor) -> tuple[int, int]:
     return (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2
 
 
-def _dice_unit_fake(x: Tensor, unit: list[Tensor]) -> Tensor:
+def _dice_unit_fake(x: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
     return x.new_empty(x.shape)
 
 
@@ -138,8 +138,8 @@ def no_flops(*args, **kwargs) -> int:
     return 0
 
 
-def _dice_unit_flops(x, unit, out_shape=None, **kwargs) -> int:
-    return _unit_flops(x, unit[1][0], unit[2][0], unit[5][0])
+def _dice_unit_flops(x, weights, sizes, out_shape=None, **kwargs) -> int:
+    return _unit_flops(x, *sizes[1:])
 
 
 def _unit_flops(x: Sequence[int], kernel_height: int, kernel_width: int, hidden: int) -> int:

@@ -65,25 +65,29 @@ class FusedMaxPool(nn.Module):
         return inference.max_pool(x)
 
 
-class FusedDiCEUnit(FusedLayer):
+class FlatLayer(FusedLayer):
+    """Packed weights in one tensor, and the numbers that tell them apart."""
+
+    def __init__(self, weights: Tensor, *layout: bool | Sequence[int]):
+        super().__init__(weights=[weights])
+        self.layout = layout
+
+
+class FusedDiCEUnit(FlatLayer):
     """A :class:`DiCEUnit` with as many output as input channels, (N, D, H, W) -> (N, D, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return inference.dice_unit(x, self.pack('unit'))
+        return inference.dice_unit(x, *self.pack('weights'), *self.layout)
 
 
-class FusedDiCEStage(FusedLayer):
+class FusedDiCEStage(FlatLayer):
     """:class:`StridedDiCEBlock` and :class:`DiCEBlock`, one or several in a row.
 
     (N, C, H, W) -> (N, C_out, H, W), or (N, C_out, ceil(H / 2), ceil(W / 2)) where the first is a strided one.
     """
 
-    def __init__(self, strided: Sequence[Tensor], blocks: Sequence[Sequence[Tensor]]):
-        weights, self.strided, self.sizes = inference.pack_stage(strided, blocks)
-        super().__init__(weights=[weights])
-
     def forward(self, x: Tensor) -> Tensor:
-        return inference.dice_stage(x, *self.pack('weights'), self.strided, self.sizes)
+        return inference.dice_stage(x, *self.pack('weights'), *self.layout)
 
 
 class FusedPyramidPool(FusedLayer):
@@ -177,7 +181,7 @@ def _stage(layers: Sequence[nn.Module]) -> nn.Module | None:
     if not kinds or set(kinds[starts:]) - {DiCEBlock}:
         return None
     strided, *blocks = _strided_packs(layers[0]) if starts else [], *map(_block_packs, layers[starts:])
-    return FusedDiCEStage(strided, blocks) if strided is not None and all(blocks) else None
+    return FusedDiCEStage(*inference.pack_stage(strided, blocks)) if strided is not None and all(blocks) else None
 
 
 def _one_block(block: DiCEBlock | StridedDiCEBlock) -> nn.Module | None:
@@ -217,7 +221,7 @@ def _pyramid_pool(pool: EfficientPyramidPool) -> nn.Module | None:
 
 def _only_unit(unit: DiCEUnit) -> nn.Module | None:
     packed = _unit(unit)
-    return FusedDiCEUnit(unit=packed) if packed else None
+    return FusedDiCEUnit(*inference.pack_unit(packed)) if packed else None
 
 
 _PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _one_block,

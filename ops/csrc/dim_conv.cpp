@@ -41,8 +41,9 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("spatial_conv(Tensor x, Tensor spatial) -> Tensor");
   m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");
   m.def("max_pool(Tensor x) -> Tensor");
-  m.def("dice_unit(Tensor x, Tensor[] unit) -> Tensor");
-  // A strided block or none, then blocks: packed in one tensor, with the sizes that tell them apart.
+  // Packed in one tensor, with the sizes that tell the parts apart.
+  m.def("dice_unit(Tensor x, Tensor weights, int[] sizes) -> Tensor");
+  // A strided block or none, then blocks.
   m.def("dice_stage(Tensor x, Tensor weights, bool strided, int[] sizes) -> Tensor");
 }
 

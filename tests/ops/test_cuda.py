@@ -118,8 +118,9 @@ def test_inference_unit(shape, kernel_sizes):
     kernels = ((count, 3, 3) for count in (d, *kernel_sizes))
     x = torch.randn(shape)
     unit = [torch.randn(size) for size in (*kernels, (d, 12), (d, 12), (d // 4, d), (d, d // 4))]
-    expected = inference.dice_unit(x.double(), [weight.double() for weight in unit])
-    y = torch.ops.dicenet_mm.dice_unit(x.to(DEVICE), [weight.to(DEVICE) for weight in unit])
+    weights, sizes = inference.pack_unit(unit)
+    expected = inference.dice_unit(x.double(), weights.double(), sizes)
+    y = torch.ops.dicenet_mm.dice_unit(x.to(DEVICE), weights.to(DEVICE), sizes)
     assert_close([y], [expected], 1e-5)
 
 

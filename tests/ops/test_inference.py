@@ -164,7 +164,7 @@ def test_empty_batch(name):
 def test_refuses_sizes_that_do_not_fit_the_weights_of_a_stage(change, message):
     """The kernels would read beyond them."""
     stage = dicenet_mm.fuse(nn.Sequential(StridedDiCEBlock(8, (4, 5)), DiCEBlock(16, 16, (4, 5))).eval())
-    args = change(*stage.pack('weights'), stage.strided, stage.sizes)
+    args = change(*stage.pack('weights'), *stage.layout)
     channels = args[2][0]
     with pytest.raises(RuntimeError, match=message):
         torch.ops.dicenet_mm.dice_stage(torch.randn(1, channels, 8, 10), *args)

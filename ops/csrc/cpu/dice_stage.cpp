@@ -14,15 +14,16 @@ namespace {
 
 using at::Tensor;
 
-Tensor dice_unit(const Tensor& input, at::TensorList weights) {
-  check_input(input, weights[0].size(0));
-  const Tensor x = input.contiguous();
+Tensor dice_unit(const Tensor& input, const Tensor& weights, at::IntArrayRef sizes) {
+  check_input(input, unit_depth(sizes));
+  const Tensor x = input.contiguous(), packed = weights.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
   const int64_t area = x.size(2) * x.size(3), image = x.size(1) * area;
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
   for_each_batch(x.size(0), area, [&](int images, int64_t begin, int64_t count) {
-    const Unit unit(UnitWeights(weights), static_cast<int>(x.size(2)), static_cast<int>(x.size(3)), images);
+    Reader reader(packed, sizes);
+    const Unit unit(UnitWeights(reader, reader.size()), static_cast<int>(x.size(2)), static_cast<int>(x.size(3)), images);
     for_each_image(count, [&](int64_t i) {
       const int64_t offset = (begin + i * images) * image;
       unit.run({in + offset, {in, in + x.numel()}, images > 1 ? image : 0},

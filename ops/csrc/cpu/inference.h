@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../packed.h"
 #include "plan.h"
 
 namespace dicenet_mm {
@@ -40,32 +41,6 @@ std::vector<S*> planes_of(S* x, int64_t area, int64_t count) {
   for (int64_t i = 0; i < count; ++i) planes[i] = x + i * area;
   return planes;
 }
-
-// Reads packed weights that lie one after the other, each from a line of the cache on, and the sizes that tell them
-// apart.
-class Reader {
- public:
-  Reader(const at::Tensor& weights, at::IntArrayRef sizes)
-      : next_(weights.const_data_ptr<float>()), left_(weights.numel()), sizes_(sizes) {}
-  bool done() const { return sizes_.empty(); }
-  int size() {
-    TORCH_CHECK(!sizes_.empty() && sizes_[0] > 0, "sizes of packed weights are missing or not positive");
-    const int first = static_cast<int>(sizes_[0]);
-    sizes_ = sizes_.slice(1);
-    return first;
-  }
-  const float* take(int64_t count) {
-    const float* piece = next_;
-    next_ += padded(count), left_ -= padded(count);
-    TORCH_CHECK(left_ >= 0, "packed weights hold ", -left_, " elements less than their sizes say");
-    return piece;
-  }
-
- private:
-  const float* next_;
-  int64_t left_;
-  at::IntArrayRef sizes_;
-};
 
 struct PointWise {
   // weight (tiles, planes, kRows), affine (channels, 2)
@@ -119,39 +94,6 @@ struct PointWise {
   const float *weight, *affine;
 };
 
-struct UnitWeights {
-  // Kernels (D, 3, 3), (H_k, 3, 3), (W_k, 3, 3); local (D, 12), spatial (D, 12), squeeze (hidden, D), excite
-  // (D, hidden).
-  explicit UnitWeights(at::TensorList p)
-      : depth(static_cast<int>(p[0].size(0))),
-        kernel_height(static_cast<int>(p[1].size(0))),
-        kernel_width(static_cast<int>(p[2].size(0))),
-        hidden(static_cast<int>(p[5].size(0))),
-        depth_taps(p[0].const_data_ptr<float>()),
-        height_taps(p[1].const_data_ptr<float>()),
-        width_taps(p[2].const_data_ptr<float>()),
-        local(p[3].const_data_ptr<float>()),
-        spatial(p[4].const_data_ptr<float>()),
-        squeeze(p[5].const_data_ptr<float>()),
-        excite(p[6].const_data_ptr<float>()) {}
-
-  UnitWeights(Reader& packed, int depth)
-      : depth(depth),
-        kernel_height(packed.size()),
-        kernel_width(packed.size()),
-        hidden(packed.size()),
-        depth_taps(packed.take(9 * depth)),
-        height_taps(packed.take(9 * kernel_height)),
-        width_taps(packed.take(9 * kernel_width)),
-        local(packed.take(kLocal * depth)),
-        spatial(packed.take(kSpatial * depth)),
-        squeeze(packed.take(static_cast<int64_t>(hidden) * depth)),
-        excite(packed.take(static_cast<int64_t>(hidden) * depth)) {}
-
-  const int depth, kernel_height, kernel_width, hidden;
-  const float *depth_taps, *height_taps, *width_taps, *local, *spatial, *squeeze, *excite;
-};
-
 // The input of a unit: its planes within memory that may be read; or the first of a batch's images, `image` elements
 // apart, that have yet to be brought into lanes. Its output lies likewise.
 struct Input {
@@ -167,7 +109,7 @@ class Unit {
         run_(images == 1 ? kernels_.image : kernels_.batch),
         weights_(weights),
         plan_({weights.depth, height, width, weights.kernel_height, weights.kernel_width, images}, weights.depth_taps,
-              weights.height_taps, weights.width_taps, false) {}
+              weights.height_taps, weights.width_taps, false, weights.height_table, weights.width_table) {}
 
   int64_t margin() const { return plan_.margin(); }
   // Elements of `work` that run() needs: with margins, the map between its two passes comes first.

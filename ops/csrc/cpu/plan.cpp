@@ -177,14 +177,20 @@ Resizing<S>::Resizing(const Sizes& s, bool adjoint, int lanes)
       column_borders(borders(s.height, s.kernel_width, lanes)) {}
 
 template <class S>
-Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S* width_taps, bool adjoint)
+Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S* width_taps, bool adjoint,
+              const S* height_table, const S* width_table)
     : sizes(s),
       run(kernels<S>()),
       depth_taps_(depth_taps),
-      height_taps_(spread(height_taps, s.kernel_height, s.width, true, adjoint)),
-      width_taps_(spread(width_taps, s.height, s.kernel_width, false, adjoint)),
+      height_taps_(height_table),
+      width_taps_(width_table),
       borders_(borders(s.height, s.width, run.lanes)),
       resizing_(s.native() ? std::nullopt : std::optional<Resizing<S>>(std::in_place, s, adjoint, run.lanes)) {
+  if (!s.native() || !height_table) {
+    made_height_taps_ = spread(height_taps, s.kernel_height, s.width, true, adjoint);
+    made_width_taps_ = spread(width_taps, s.height, s.kernel_width, false, adjoint);
+    height_taps_ = made_height_taps_.get(), width_taps_ = made_width_taps_.get();
+  }
   if (!adjoint) return;
   turned_.resize(static_cast<size_t>(s.depth) * 9);
   for (int d = 0; d < s.depth; ++d) std::reverse_copy(depth_taps + d * 9, depth_taps + d * 9 + 9, &turned_[d * 9]);
@@ -214,8 +220,8 @@ Tile<S> Plan<S>::tile(int begin, int end, const S* depth_in, const S* height_in,
           width_in,
           stride,
           depth_taps_,
-          height_taps_.get(),
-          width_taps_.get(),
+          height_taps_,
+          width_taps_,
           borders_.data()};
 }
 
@@ -232,7 +238,7 @@ Tile<S> Plan<S>::row_tile(int begin, int end, const S* resized) const {
           in,
           sizes.row_area(),
           nullptr,
-          height_taps_.get(),
+          height_taps_,
           nullptr,
           resizing_->row_borders.data()};
 }
@@ -251,7 +257,7 @@ Tile<S> Plan<S>::column_tile(int begin, int end, const S* resized) const {
           sizes.column_area(),
           nullptr,
           nullptr,
-          width_taps_.get(),
+          width_taps_,
           resizing_->column_borders.data()};
 }
 

@@ -88,11 +88,13 @@ struct Resizing {
 };
 
 // The operator, or the one that takes a gradient of its output back to its input: kernels turned by half a
-// turn, resizing transposed and in reverse order. `depth_taps` outlives the plan.
+// turn, resizing transposed and in reverse order. Tables of the taps of each voxel at the kernels' size spare it
+// making them; these and `depth_taps` outlive the plan.
 template <class S>
 class Plan {
  public:
-  Plan(const Sizes& sizes, const S* depth_taps, const S* height_taps, const S* width_taps, bool adjoint);
+  Plan(const Sizes& sizes, const S* depth_taps, const S* height_taps, const S* width_taps, bool adjoint,
+       const S* height_table = nullptr, const S* width_table = nullptr);
 
   const Sizes sizes;
   const Kernels<S>& run;
@@ -141,8 +143,8 @@ class Plan {
   void resize_columns(const Resize<S>& resize, const Planes<S>& planes) const;
 
   std::vector<S> turned_;
-  const S* depth_taps_;
-  const std::unique_ptr<const S[]> height_taps_, width_taps_;
+  std::unique_ptr<const S[]> made_height_taps_, made_width_taps_;
+  const S *depth_taps_, *height_taps_, *width_taps_;
   const std::vector<uint32_t> borders_;
   const std::optional<Resizing<S>> resizing_;  // none at native sizes
 };

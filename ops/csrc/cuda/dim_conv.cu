@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../checks.h"
+#include "../packed.h"
 #include "dim_conv.cuh"
 
 namespace dicenet_mm::cuda {
@@ -133,31 +134,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad,
   return results;
 }
 
-Tensor dice_unit_inference(const Tensor& x, at::TensorList weights) {
+Tensor dice_unit_inference(const Tensor& x, const Tensor& weights, at::IntArrayRef sizes) {
+  check_input(x, unit_depth(sizes));
+  check_device(x, "weights", weights);
   TORCH_CHECK(x.scalar_type() == at::kFloat, "x must be of float32 in the DiCE unit of inference, got ",
               x.scalar_type());
-  TORCH_CHECK(weights.size() == 7, "unit must hold seven tensors, got ", weights.size());
-  check(x, weights[0], weights[1], weights[2]);
-  std::array<Tensor, 7> kept;  // contiguous, for as long as they are read
-  const float* data[7];
-  for (int i = 0; i < 7; ++i) {
-    check_device(x, "unit", weights[i]);
-    kept[i] = weights[i].contiguous();
-    data[i] = kept[i].const_data_ptr<float>();
-  }
+  const Tensor input = x.contiguous(), packed = weights.contiguous();
+  Reader reader(packed, sizes);
+  const UnitWeights w(reader, reader.size());
   Tensor y = at::empty(x.sizes(), x.options());
   if (x.numel() == 0) return y;
-  const Tensor input = x.contiguous();
-  const Unit<float> unit{data[0],
-                         data[1],
-                         data[2],
-                         data[3],
-                         data[4],
-                         data[5],
-                         data[6],
-                         static_cast<int>(kept[1].size(0)),
-                         static_cast<int>(kept[2].size(0)),
-                         static_cast<int>(kept[5].size(0))};
+  const Unit<float> unit{w.depth_taps, w.height_taps,   w.width_taps,   w.local, w.spatial, w.squeeze,
+                         w.excite,     w.kernel_height, w.kernel_width, w.hidden};
   StreamDevice device(x);
   dice_unit(device, input.const_data_ptr<float>(), unit, y.mutable_data_ptr<float>(), shape_of(x));
   return y;
