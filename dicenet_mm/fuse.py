@@ -1,5 +1,6 @@
 """Inference copies of models, with what training needs folded away."""
 import mmap
+from contextlib import suppress
 from copy import deepcopy
 
 import torch
@@ -55,12 +56,14 @@ def _lay_together(model: nn.Module) -> None:
     A pass over one image reads them once from memory. With the usual pages of 4 KiB that takes twice as long.
     """
     layers = [module for module in model.modules() if isinstance(module, FusedLayer)]
-    places = [(layer, name, tensor) for layer in layers for name, tensor in layer.named_buffers(recurse=False)]
+    places = [(layer, name, tensor) for layer in layers for name, tensor in layer.named_buffers(recurse=False)
+              if tensor.is_cpu]
     if not places or not hasattr(mmap, 'MADV_HUGEPAGE'):
         return
     sizes = [-(-tensor.nbytes // LINE) * LINE for *_, tensor in places]
     memory = mmap.mmap(-1, sum(sizes) + LARGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE)
+    with suppress(OSError):  # the system may have none
+        memory.madvise(mmap.MADV_HUGEPAGE)
     offset = -torch.frombuffer(memory, dtype=torch.uint8).data_ptr() % LARGE_PAGE
     for (layer, name, tensor), size in zip(places, sizes):
         moved = torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel(), offset=offset)

@@ -70,21 +70,22 @@ struct PointWise {
         run.point_wise(panel, stride, planes, weight, affine, channels, begin, end, column, rest, target);
     };
     const int panels = static_cast<int>((area + kColumns - 1) / kColumns);
-    const int parts = std::min(sharing_threads(), tiles);
-    // Where the tiles of a part begin: at the nearest to its share, or from panel to panel at those beside it, so that
-    // all parts have as much to do.
+    const int threads = sharing_threads(), parts = std::min(threads, tiles), groups = (threads + parts - 1) / parts;
+    // Threads share the tiles, and the panels if there are too few of them. Where the tiles of a part begin: at the
+    // nearest to its share, or from panel to panel at those beside it, so that all parts have as much to do.
     auto first = [&](int part, int panel) {
       const double share = static_cast<double>(channels) / kRows * part / parts;
       return part == parts ? tiles : static_cast<int>(share + (panel + 0.5) / panels);
     };
-    at::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
-      for (int part = static_cast<int>(from); part < to; ++part) {
+    at::parallel_for(0, parts * groups, 1, [&](int64_t from, int64_t to) {
+      for (int i = static_cast<int>(from); i < to; ++i) {
+        const int part = i / groups, begin = panels * (i % groups) / groups, end = panels * (i % groups + 1) / groups;
         if (channels > area) {  // what is larger is read once
           for (int tile = first(part, 0); tile < first(part + 1, panels - 1); ++tile)
-            for (int i = 0; i < panels; ++i)
-              if (first(part, i) <= tile && tile < first(part + 1, i)) block(tile, tile + 1, i * kColumns);
+            for (int p = begin; p < end; ++p)
+              if (first(part, p) <= tile && tile < first(part + 1, p)) block(tile, tile + 1, p * kColumns);
         } else {
-          for (int i = 0; i < panels; ++i) block(first(part, i), first(part + 1, i), i * kColumns);
+          for (int p = begin; p < end; ++p) block(first(part, p), first(part + 1, p), p * kColumns);
         }
       }
     });
