@@ -9,7 +9,8 @@ from mmcv.cnn.utils.fuse_conv_bn import fuse_conv_bn
 from torch import nn
 
 from .layers import DiCEUnit
-from .layers.fused import FusedLayer, fuse_conv, fuse_layer, fuse_linear
+from .layers.fused import FusedLayer, FusedMaxPool, FusedStem, FusedStridedConv, fuse_conv, fuse_layer, fuse_linear
+from .models.backbones import DiCENet
 
 LINE, LARGE_PAGE = 64, 2 ** 21  # bytes
 
@@ -78,7 +79,16 @@ def _fuse_layers(module: nn.Module) -> nn.Module:
     if not isinstance(module, DiCEUnit):  # which looks into its layers
         for name, child in module.named_children():
             setattr(module, name, _fuse_layers(child))
+    if type(module) is DiCENet:
+        _join_stem(module)
     return module
+
+
+def _join_stem(backbone: DiCENet) -> None:
+    """The map between stem and max pool, the largest of all, is not kept where nobody asks for it."""
+    if (0 not in backbone.out_indices and isinstance(backbone.stem, FusedStridedConv)
+            and isinstance(backbone.pool, FusedMaxPool)):
+        backbone.stem, backbone.pool = FusedStem(point=backbone.stem.pack('point')), nn.Identity()
 
 
 def _fuse_convs(module: nn.Module) -> nn.Module:

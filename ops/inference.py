@@ -163,6 +163,13 @@ def max_pool(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
+def strided_conv_pool(x: Tensor, point: Sequence[Tensor]) -> Tensor:
+    """:func:`strided_conv`, then :func:`max_pool`: (N, C_in, H, W) -> (N, C_out, ceil(H / 4), ceil(W / 4))."""
+    if _compiled(x):
+        return torch.ops.dicenet_mm.strided_conv_pool.default(x, point)
+    return max_pool(strided_conv(x, point))
+
+
 def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
     """The DiCE unit, packed by :func:`pack_unit`: (N, D, H, W) -> (N, D, H, W), at any height and width."""
     if _compiled(x, UNIT_DEVICES):

@@ -65,6 +65,13 @@ class FusedMaxPool(nn.Module):
         return inference.max_pool(x)
 
 
+class FusedStem(FusedLayer):
+    """:class:`FusedStridedConv` and :class:`FusedMaxPool`, (N, C_in, H, W) -> (N, C_out, ceil(H / 4), ceil(W / 4))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.strided_conv_pool(x, self.pack('point'))
+
+
 class FlatLayer(FusedLayer):
     """Packed weights in one tensor, and the numbers that tell them apart."""
 

@@ -81,6 +81,7 @@ ARGUMENTS = {
     'spatial_conv': lambda sizes: (images(), spatial()),
     'strided_conv': lambda sizes: (images(), point(D, 11, taps=3)),
     'max_pool': lambda sizes: (images(),),
+    'strided_conv_pool': lambda sizes: (images(), point(D, 11, taps=3)),
     'dice_unit': lambda sizes: (images(), *inference.pack_unit(unit(sizes))),
     'dice_stage': lambda sizes: stage(sizes) if sizes == (H, W) else strided_stage(sizes),
 }

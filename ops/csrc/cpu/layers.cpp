@@ -66,47 +66,73 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
   return y;
 }
 
-// 3x3 with stride 2, as a point-wise convolution over the windows.
+int halved(int64_t size) { return static_cast<int>((size + 1) / 2); }
+
+// 3x3 with stride 2 of an image, as a point-wise convolution over the windows.
+void convolve_windows(const PointWise& point, const float* image, int height, int width, float* out) {
+  const InferenceKernels& run = inference_kernels();
+  const int out_height = halved(height), out_width = halved(width);
+  const auto targets = planes_of(out, static_cast<int64_t>(out_height) * out_width, point.channels);
+  at::parallel_for(0, out_height, 4, [&](int64_t from, int64_t to) {
+    float* panel = scratch<float>(point.planes * kColumns, Purpose::panel);
+    for (int row = static_cast<int>(from); row < to; ++row)
+      for (int column = 0; column < out_width; column += kColumns) {
+        const int columns = std::min(kColumns, out_width - column);
+        run.pack_windows(image, point.planes / 9, height, width, row, column, columns, panel);
+        run.point_wise(panel, kColumns, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
+                       static_cast<int64_t>(row) * out_width + column, columns, targets.data());
+      }
+  });
+}
+
+void pool_planes(const float* in, int64_t planes, int height, int width, float* out) {
+  const InferenceKernels& run = inference_kernels();
+  const int64_t area = static_cast<int64_t>(height) * width,
+                out_area = static_cast<int64_t>(halved(height)) * halved(width);
+  at::parallel_for(0, planes, 4, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, out + i * out_area);
+  });
+}
+
 Tensor strided_conv(const Tensor& input, at::TensorList weights) {
   const PointWise point(weights);
   check_input(input, point.planes / 9);
   const Tensor x = input.contiguous();
-  const int channels = static_cast<int>(x.size(1)), height = static_cast<int>(x.size(2)),
-            width = static_cast<int>(x.size(3)), out_height = (height + 1) / 2, out_width = (width + 1) / 2;
-  Tensor y = at::empty({x.size(0), point.channels, out_height, out_width}, x.options());
-  const int64_t area = static_cast<int64_t>(out_height) * out_width;
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
+  Tensor y = at::empty({x.size(0), point.channels, halved(height), halved(width)}, x.options());
+  const int64_t image = x.size(1) * x.size(2) * x.size(3), out_image = y.size(1) * y.size(2) * y.size(3);
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  const InferenceKernels& run = inference_kernels();
-  at::parallel_for(0, x.size(0) * out_height, 4, [&](int64_t from, int64_t to) {
-    float* panel = scratch<float>(point.planes * kColumns, Purpose::panel);
-    for (int64_t i = from; i < to; ++i) {
-      const int64_t n = i / out_height;
-      const int row = static_cast<int>(i % out_height);
-      const float* image = in + n * channels * height * width;
-      const auto targets = planes_of(out + n * point.channels * area, area, point.channels);
-      for (int column = 0; column < out_width; column += kColumns) {
-        const int columns = std::min(kColumns, out_width - column);
-        run.pack_windows(image, channels, height, width, row, column, columns, panel);
-        run.point_wise(panel, kColumns, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
-                       static_cast<int64_t>(row) * out_width + column, columns, targets.data());
-      }
-    }
-  });
+  for_each_image(x.size(0),
+                 [&](int64_t n) { convolve_windows(point, in + n * image, height, width, out + n * out_image); });
   return y;
 }
 
 Tensor max_pool(const Tensor& input) {
   check_input(input, input.size(1));
   const Tensor x = input.contiguous();
-  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
-  Tensor y = at::empty({x.size(0), x.size(1), (height + 1) / 2, (width + 1) / 2}, x.options());
-  const int64_t area = static_cast<int64_t>(height) * width, out_area = y.size(2) * y.size(3);
+  Tensor y = at::empty({x.size(0), x.size(1), halved(x.size(2)), halved(x.size(3))}, x.options());
+  pool_planes(x.const_data_ptr<float>(), x.size(0) * x.size(1), static_cast<int>(x.size(2)),
+              static_cast<int>(x.size(3)), y.mutable_data_ptr<float>());
+  return y;
+}
+
+// Both, one image after the other: what lies between them is larger than all else in the network.
+Tensor strided_conv_pool(const Tensor& input, at::TensorList weights) {
+  const PointWise point(weights);
+  check_input(input, point.planes / 9);
+  const Tensor x = input.contiguous();
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3)), rows = halved(height),
+            columns = halved(width);
+  Tensor y = at::empty({x.size(0), point.channels, halved(rows), halved(columns)}, x.options());
+  const int64_t image = x.size(1) * x.size(2) * x.size(3), out_image = y.size(1) * y.size(2) * y.size(3),
+                between = static_cast<int64_t>(point.channels) * rows * columns;
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  const InferenceKernels& run = inference_kernels();
-  at::parallel_for(0, x.size(0) * x.size(1), 4, [&](int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; ++i) run.max_pool(in + i * area, height, width, out + i * out_area);
+  for_each_image(x.size(0), [&](int64_t n) {
+    float* convolved = scratch<float>(between, Purpose::image);
+    convolve_windows(point, in + n * image, height, width, convolved);
+    pool_planes(convolved, point.channels, rows, columns, out + n * out_image);
   });
   return y;
 }
@@ -118,6 +144,7 @@ TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("spatial_conv", &spatial_conv);
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
+  m.impl("strided_conv_pool", &strided_conv_pool);
 }
 
 }  // namespace dicenet_mm
