@@ -1,6 +1,7 @@
 """Whole networks under torch.compile, as one graph each, and under torch.export."""
 import copy
 import io
+import shutil
 
 import pytest
 import torch
@@ -53,6 +54,15 @@ def test_training_is_one_graph(ssd, images):
     expected = copy.deepcopy(ssd).train()
     model = copy.deepcopy(expected)
     assert_near(step(model, compiled(model), images), step(expected, expected, images), 1e-3)
+
+
+@pytest.mark.skipif(shutil.which('c++') is None, reason='needs a C++ compiler')
+def test_a_unit_trains_under_inductor():
+    expected = randomised(DiCEUnit(12, 12, (7, 9))).train()
+    model, x = copy.deepcopy(expected), torch.randn(4, 12, 12, 9)
+    torch.compiler.reset()
+    forward = torch.compile(model, fullgraph=True)
+    assert_near(step(model, lambda x: [forward(x)], x), step(expected, lambda x: [expected(x)], x), 1e-3)
 
 
 def test_fused_inference_is_one_graph(ssd, images):
