@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.runner import set_random_seed
 from mmengine.visualization import Visualizer
 
 import dicenet_mm  # noqa: F401 (closes the upstream gaps before a test imports anything of OpenMMLab)
@@ -11,9 +12,16 @@ import dicenet_mm  # noqa: F401 (closes the upstream gaps before a test imports 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other on a busy machine
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup():
+    """A fixture draws the same numbers whichever test it is made for."""
+    set_random_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call():
+    """A test draws the same numbers whichever ran before; so does a training that it starts without a seed."""
+    set_random_seed(0)
 
 
 @pytest.fixture(autouse=True)
