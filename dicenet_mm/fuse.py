@@ -1,15 +1,19 @@
 """Inference copies of models, with what training needs folded away."""
 import mmap
+from collections import OrderedDict
 from contextlib import suppress
 from copy import deepcopy
+from itertools import pairwise
 
 import torch
-from mmcv.cnn import ConvModule
-from mmcv.cnn.utils.fuse_conv_bn import fuse_conv_bn
+from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .layers import DiCEUnit
 from .layers.fused import FusedLayer, FusedMaxPool, FusedStem, FusedStridedConv, fuse_conv, fuse_layer, fuse_linear
+from .layers.sequence import FusedLevels, FusedSequence, layers_of
 from .models.backbones import DiCENet
 
 LINE, LARGE_PAGE = 64, 2 ** 21  # bytes
@@ -19,11 +23,11 @@ def fuse(model: nn.Module) -> nn.Module:
     """Make a faster copy of a model for inference.
 
     DiCE units, the blocks around them and whole stages of blocks become one operator each, with normalisation,
-    activations, concatenation and shuffle inside; so do linear layers, and point-wise, depth-wise and some other
-    convolutions with what follows them. Elsewhere normalisation is folded into the convolution before it. The copy
-    computes the same outputs (to about 1e-5 of their scale in float32), shares no state with ``model``, and is not for
-    training. The fused layers are made for float32 on the CPU, where the compiled operators run them; a copy that is
-    moved or cast afterwards still works, more slowly.
+    activations, concatenation and shuffle inside; so do linear layers, global pooling, and point-wise, depth-wise and
+    some other convolutions with what follows them. Rows of these are called as one. Elsewhere normalisation is folded
+    into the convolution right before it. The copy computes the same outputs (to about 1e-5 of their scale in float32),
+    shares no state with ``model``, and is not for training. The fused layers are made for float32 on the CPU, where the
+    compiled operators run them; a copy that is moved or cast afterwards still works, more slowly.
 
     Args:
         model: Any model of the toolkit, or any other module, in evaluation mode throughout.
@@ -45,7 +49,7 @@ def fuse(model: nn.Module) -> nn.Module:
     if training is not None:
         raise RuntimeError(f'fuse() folds running statistics, which training would change, and {training} is in '
                            'training mode: call model.eval() first')
-    fused = _fuse_convs(fuse_conv_bn(_fuse_layers(deepcopy(model)))).requires_grad_(False)
+    fused = _join(_fuse_convs(_fold_norms(_fuse_layers(deepcopy(model))))).requires_grad_(False)
     fused.eval()  # the place holders of what was folded are new
     _lay_together(fused)
     return fused
@@ -91,18 +95,48 @@ def _join_stem(backbone: DiCENet) -> None:
         backbone.stem, backbone.pool = FusedStem(point=backbone.stem.pack('point')), nn.Identity()
 
 
+def _fold_norms(module: nn.Module) -> nn.Module:
+    """Batch normalisation into the convolution right before it, of which other users keep the original."""
+    if isinstance(module, ConvModule) and ('conv', 'norm') not in pairwise(module.order):
+        return module
+    place, last = '', None
+    for name, child in module.named_children():
+        if (isinstance(child, _BatchNorm) and child.running_mean is not None and type(last) is nn.Conv2d
+                and last.out_channels == child.num_features):
+            setattr(module, place, fuse_conv_bn_eval(last, child))
+            setattr(module, name, nn.Identity())
+        else:
+            _fold_norms(child)
+        place, last = name, child
+    return module
+
+
 def _fuse_convs(module: nn.Module) -> nn.Module:
     """Convolutions whose normalisation is folded already, and the activations beside them."""
     if isinstance(module, nn.Conv2d):
         return fuse_conv(module) or module
     if isinstance(module, nn.Linear):
         return fuse_linear(module) or module
-    if isinstance(module, ConvModule) and module.order == ('conv', 'norm', 'act') and module.with_activation and (
+    if isinstance(module, ConvModule) and module.order == ('conv', 'norm', 'act') and (
             not module.with_norm or isinstance(module.norm, nn.Identity)) and not module.with_explicit_padding:
-        fused = fuse_conv(module.conv, module.activate)
+        fused = fuse_conv(module.conv, module.activate if module.with_activation else None)
         if fused is not None:
-            module.conv, module.activate = fused, nn.Identity()
-            return module
+            return fused
     for name, child in module.named_children():
         setattr(module, name, _fuse_convs(child))
+    if type(module) is DepthwiseSeparableConvModule:
+        return nn.Sequential(OrderedDict(module.named_children()))
+    return module
+
+
+def _join(module: nn.Module) -> nn.Module:
+    """Rows of fused layers."""
+    if type(module) is DiCENet:
+        levels = {name: getattr(module, name) for name in module.levels}
+        if None not in map(layers_of, levels.values()):
+            return FusedLevels(levels, module.out_indices, module.out_channels)
+    if len(layers_of(module) or ()) > 1:
+        return FusedSequence(module._modules)
+    for name, child in module.named_children():
+        setattr(module, name, _join(child))
     return module

@@ -137,7 +137,7 @@ def _unit_shapes(depth: int, height: int, width: int, hidden: int) -> tuple[Sequ
 
 def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
-    if _compiled(x):
+    if compiled(x):
         return torch.ops.dicenet_mm.point_wise.default(x, point)
     weights, affine = point[::2], torch.cat(tuple(point[1::2]))
     weight = torch.cat([w.transpose(1, 2).flatten(0, 1)[:len(a)] for w, a in zip(weights, point[1::2])])
@@ -149,7 +149,7 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
 
     The windows are taken as 9 C_in channels of a point-wise convolution.
     """
-    if _compiled(x):
+    if compiled(x):
         return torch.ops.dicenet_mm.strided_conv.default(x, point)
     weight, affine = point
     weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)].unflatten(1, (-1, 3, 3))
@@ -158,21 +158,28 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
 
 def max_pool(x: Tensor) -> Tensor:
     """3x3 max pooling with stride 2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
-    if _compiled(x):
+    if compiled(x):
         return torch.ops.dicenet_mm.max_pool.default(x)
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
+def average_pool(x: Tensor) -> Tensor:
+    """Average over the map: (N, C, H, W) -> (N, C, 1, 1)."""
+    if compiled(x):
+        return torch.ops.dicenet_mm.average_pool.default(x)
+    return x.mean((2, 3), keepdim=True)
+
+
 def strided_conv_pool(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """:func:`strided_conv`, then :func:`max_pool`: (N, C_in, H, W) -> (N, C_out, ceil(H / 4), ceil(W / 4))."""
-    if _compiled(x):
+    if compiled(x):
         return torch.ops.dicenet_mm.strided_conv_pool.default(x, point)
     return max_pool(strided_conv(x, point))
 
 
 def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
     """The DiCE unit, packed by :func:`pack_unit`: (N, D, H, W) -> (N, D, H, W), at any height and width."""
-    if _compiled(x, UNIT_DEVICES):
+    if compiled(x, UNIT_DEVICES):
         return torch.ops.dicenet_mm.dice_unit.default(x, weights, sizes)
     (depth_weight, height_weight, width_weight, _, _, local, spatial, squeeze, excite), _ = _take(
         weights, *_unit_shapes(*sizes))
@@ -186,7 +193,7 @@ def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
 
 def spatial_conv(x: Tensor, spatial: Tensor) -> Tensor:
     """Depth-wise 3x3 convolution, bias and PReLU: (N, D, H, W) -> (N, D, H, W)."""
-    if _compiled(x):
+    if compiled(x):
         return torch.ops.dicenet_mm.spatial_conv.default(x, spatial)
     return _depth_wise(x, spatial, 1)
 
@@ -202,7 +209,7 @@ def dice_stage(x: Tensor, weights: Tensor, strided: bool, sizes: Sequence[int]) 
     Returns:
         (N, C, H, W) -> (N, C_out, H, W), or (N, C_out, ceil(H / 2), ceil(W / 2)) with a strided block.
     """
-    if _compiled(x):
+    if compiled(x):
         return torch.ops.dicenet_mm.dice_stage.default(x, weights, strided, sizes)
     if strided:
         (channels, left_out, *kernels, right_out), sizes = sizes[:6], sizes[6:]
@@ -225,7 +232,8 @@ def _unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Ten
     return dice_unit(x, weights[:len(weights) - len(rest)], sizes), rest
 
 
-def _compiled(x: Tensor, devices: frozenset[str] = frozenset({'cpu'})) -> bool:
+def compiled(x: Tensor, devices: frozenset[str] = frozenset({'cpu'})) -> bool:
+    """Whether the compiled operators serve for this input."""
     device = x.device.type
     return (library.LOADED and device in devices and x.dtype == torch.float32
             and not torch.is_autocast_enabled(device) and not (torch.is_grad_enabled() and x.requires_grad))

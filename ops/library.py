@@ -104,6 +104,10 @@ def _max_pool_fake(x: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:2], *_halved(x)))
 
 
+def _average_pool_fake(x: Tensor) -> Tensor:
+    return x.new_empty((*x.shape[:2], 1, 1))
+
+
 def _strided_conv_pool_fake(x: Tensor, point: list[Tensor]) -> Tensor:
     return _max_pool_fake(_strided_conv_fake(x, point))
 
@@ -169,6 +173,7 @@ if LOADED:
                                  ('spatial_conv', _spatial_conv_fake, _spatial_conv_flops),
                                  ('strided_conv', _strided_conv_fake, _strided_conv_flops),
                                  ('max_pool', _max_pool_fake, no_flops),
+                                 ('average_pool', _average_pool_fake, no_flops),
                                  ('strided_conv_pool', _strided_conv_pool_fake, _strided_conv_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_stage', _dice_stage_fake, _dice_stage_flops)):

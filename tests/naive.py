@@ -67,10 +67,12 @@ def randomised(model):
     """In evaluation mode, normalisation and slopes away from where they start, so that a wrong fold or order shows."""
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.2)
-            nn.init.normal_(module.running_mean, std=0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, std=0.2)
+            if module.track_running_stats:
+                nn.init.normal_(module.running_mean, std=0.2)
+                nn.init.uniform_(module.running_var, 0.5, 2)
         elif isinstance(module, nn.PReLU):
             nn.init.uniform_(module.weight, -0.5, 1.2)
     return model.eval()

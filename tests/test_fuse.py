@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 from dicenet_mm.ops import library
+from mmcv.cnn import ConvModule
 from torch import nn
 
 import dicenet_mm
@@ -53,6 +54,23 @@ def test_same_outputs(name, size, batch):
     make, channels = MODELS[name]
     model = randomised(make())
     assert_same(model, torch.randn(batch, channels, *size))
+
+
+def shared(conv):
+    """With a normalisation of its own at each place."""
+    return nn.Sequential(nn.Sequential(conv, nn.BatchNorm2d(12)), nn.Sigmoid(), nn.Sequential(conv, nn.BatchNorm2d(12)))
+
+
+@pytest.mark.parametrize('make', [
+    lambda: ConvModule(12, 12, 3, order=('norm', 'act', 'conv'), norm_cfg=dict(type='BN')),
+    lambda: nn.Sequential(nn.Conv2d(12, 20, 3), nn.ReLU(), nn.BatchNorm2d(20)),
+    lambda: nn.Sequential(nn.Conv2d(12, 20, 3), nn.BatchNorm2d(20, track_running_stats=False)),
+    lambda: nn.Sequential(nn.Conv2d(12, 20, 3, bias=False), nn.BatchNorm2d(20, affine=False)),
+    lambda: shared(nn.Conv2d(12, 12, 3)),
+])
+def test_normalisation_of_any_module(make):
+    """It folds into the convolution right before it, and only there."""
+    assert_same(randomised(make()), torch.randn(2, 12, 7, 9))
 
 
 @pytest.mark.parametrize('size', [(64, 64), (75, 50)])

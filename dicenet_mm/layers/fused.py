@@ -16,7 +16,15 @@ from .units import ConvNormAct
 
 
 class FusedLayer(nn.Module):
-    """Packed weights as buffers, in named lists; the subclass applies an operator to them."""
+    """Packed weights as buffers, in named lists; the subclass applies an operator to them.
+
+    Attributes:
+        operator: What the operator is called in a sequence, if it can be part of one.
+        numbers: What it takes there beside the weights.
+    """
+
+    operator: str | None = None
+    numbers: Sequence[int] = ()
 
     def __init__(self, **packs: Sequence[Tensor]):
         super().__init__()
@@ -32,12 +40,16 @@ class FusedLayer(nn.Module):
 class FusedPointWise(FusedLayer):
     """A 1x1 convolution with bias and PReLU, (N, C_in, H, W) -> (N, C_out, H, W)."""
 
+    operator = 'point_wise'
+
     def forward(self, x: Tensor) -> Tensor:
         return inference.point_wise(x, self.pack('point'))
 
 
 class FusedLinear(FusedLayer):
     """A linear layer, (..., C_in) -> (..., C_out)."""
+
+    operator = 'linear'
 
     def forward(self, x: Tensor) -> Tensor:
         y = inference.point_wise(x.reshape(-1, x.shape[-1], 1, 1), self.pack('point'))
@@ -47,6 +59,8 @@ class FusedLinear(FusedLayer):
 class FusedSpatialConv(FusedLayer):
     """A depth-wise 3x3 convolution with bias and PReLU, (N, C, H, W) -> (N, C, H, W)."""
 
+    operator = 'spatial_conv'
+
     def forward(self, x: Tensor) -> Tensor:
         return inference.spatial_conv(x, *self.pack('spatial'))
 
@@ -54,19 +68,43 @@ class FusedSpatialConv(FusedLayer):
 class FusedStridedConv(FusedLayer):
     """A 3x3 convolution of stride 2 with bias and PReLU, (N, C_in, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2))."""
 
+    operator = 'strided_conv'
+
     def forward(self, x: Tensor) -> Tensor:
         return inference.strided_conv(x, self.pack('point'))
 
 
-class FusedMaxPool(nn.Module):
+class FusedMaxPool(FusedLayer):
     """Max pooling 3x3 of stride 2, (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+
+    operator = 'max_pool'
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.max_pool(x)
 
 
+class FusedAveragePool(FusedLayer):
+    """Average pooling over the map, (N, C, H, W) -> (N, C, 1, 1)."""
+
+    operator = 'average_pool'
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.average_pool(x)
+
+
+class FusedFlatten(FusedLayer):
+    """(N, ...) -> (N, C)."""
+
+    operator = 'flatten'
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
 class FusedStem(FusedLayer):
     """:class:`FusedStridedConv` and :class:`FusedMaxPool`, (N, C_in, H, W) -> (N, C_out, ceil(H / 4), ceil(W / 4))."""
+
+    operator = 'strided_conv_pool'
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.strided_conv_pool(x, self.pack('point'))
@@ -78,10 +116,13 @@ class FlatLayer(FusedLayer):
     def __init__(self, weights: Tensor, *layout: bool | Sequence[int]):
         super().__init__(weights=[weights])
         self.layout = layout
+        self.numbers = [n for part in layout for n in ([int(part)] if isinstance(part, bool) else part)]
 
 
 class FusedDiCEUnit(FlatLayer):
     """A :class:`DiCEUnit` with as many output as input channels, (N, D, H, W) -> (N, D, H, W)."""
+
+    operator = 'dice_unit'
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.dice_unit(x, *self.pack('weights'), *self.layout)
@@ -92,6 +133,8 @@ class FusedDiCEStage(FlatLayer):
 
     (N, C, H, W) -> (N, C_out, H, W), or (N, C_out, ceil(H / 2), ceil(W / 2)) where the first is a strided one.
     """
+
+    operator = 'dice_stage'
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.dice_stage(x, *self.pack('weights'), *self.layout)
@@ -123,9 +166,9 @@ class FusedPyramidPool(FusedLayer):
 def fuse_layer(module: nn.Module) -> nn.Module | None:
     """The fused form of one layer, or None if it has none.
 
-    Fused are units, blocks, pyramid pools, 3x3 max pooling of stride 2, and the convolutions of :func:`fuse_conv`; in
-    float32 on the CPU (units also on CUDA, where they were compiled for it), with BN as normalisation and PReLU, ReLU
-    or none as activation.
+    Fused are units, blocks, pyramid pools, 3x3 max pooling of stride 2, global average pooling, flattening, and the
+    convolutions of :func:`fuse_conv`; in float32 on the CPU (units also on CUDA, where they were compiled for it), with
+    BN as normalisation and PReLU, ReLU or none as activation.
     """
     packer = _PACKERS.get(type(module))
     devices = inference.UNIT_DEVICES if type(module) is DiCEUnit else {'cpu'}
@@ -175,6 +218,14 @@ def _is_float_on(module: nn.Module, devices: Collection[str]) -> bool:
 def _max_pool(pool: nn.MaxPool2d) -> nn.Module | None:
     usual = nn.MaxPool2d(3, stride=2, padding=1)
     return FusedMaxPool() if pool.extra_repr() == usual.extra_repr() and not pool.return_indices else None
+
+
+def _average_pool(pool: nn.AdaptiveAvgPool2d) -> nn.Module | None:
+    return FusedAveragePool() if pool.output_size in (1, (1, 1)) else None
+
+
+def _flatten(flatten: nn.Flatten) -> nn.Module | None:
+    return FusedFlatten() if (flatten.start_dim, flatten.end_dim) == (1, -1) else None
 
 
 def _conv(layers: ConvNormAct) -> nn.Module | None:
@@ -231,8 +282,9 @@ def _only_unit(unit: DiCEUnit) -> nn.Module | None:
     return FusedDiCEUnit(*inference.pack_unit(packed)) if packed else None
 
 
-_PACKERS = {nn.MaxPool2d: _max_pool, ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _one_block,
-            StridedDiCEBlock: _one_block, nn.Sequential: _stage, EfficientPyramidPool: _pyramid_pool}
+_PACKERS = {nn.MaxPool2d: _max_pool, nn.AdaptiveAvgPool2d: _average_pool, nn.Flatten: _flatten, nn.Sequential: _stage,
+            ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _one_block, StridedDiCEBlock: _one_block,
+            EfficientPyramidPool: _pyramid_pool}
 
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:

@@ -41,6 +41,7 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("spatial_conv(Tensor x, Tensor spatial) -> Tensor");
   m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");
   m.def("max_pool(Tensor x) -> Tensor");
+  m.def("average_pool(Tensor x) -> Tensor");
   m.def("strided_conv_pool(Tensor x, Tensor[] point) -> Tensor");
   // Packed in one tensor, with the sizes that tell the parts apart.
   m.def("dice_unit(Tensor x, Tensor weights, int[] sizes) -> Tensor");
@@ -50,7 +51,7 @@ TORCH_LIBRARY(dicenet_mm, m) {
 
 // Inference has no gradients: callers take other operators where any are wanted.
 TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
-  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "strided_conv_pool",
-                           "dice_unit", "dice_stage"})
+  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "average_pool",
+                           "strided_conv_pool", "dice_unit", "dice_stage"})
     m.impl(name, torch::CppFunction::makeFallthrough());
 }

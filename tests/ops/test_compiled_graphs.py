@@ -79,7 +79,7 @@ def test_mixed_precision_is_one_graph():
 
 @pytest.mark.parametrize('form,nodes', [
     ('plain', {'dim_conv_fuse', 'norm_act', 'depth_wise_conv'}),
-    ('fused', {'strided_conv_pool', 'dice_stage', 'spatial_conv', 'point_wise'}),
+    ('fused', {'sequence', 'point_wise'}),
 ])
 def test_exports_for_any_batch(ssd, images, form, nodes):
     """One node an operator; a program that was saved and loaded gives the same."""

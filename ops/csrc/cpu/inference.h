@@ -42,6 +42,8 @@ std::vector<S*> planes_of(S* x, int64_t area, int64_t count) {
   return planes;
 }
 
+static_assert(kLocal == UnitWeights::kParameters && kSpatial == UnitWeights::kParameters);
+
 struct PointWise {
   // weight (tiles, planes, kRows), affine (channels, 2)
   explicit PointWise(at::TensorList p)

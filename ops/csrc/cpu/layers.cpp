@@ -117,7 +117,23 @@ Tensor max_pool(const Tensor& input) {
   return y;
 }
 
-// Both, one image after the other: what lies between them is larger than all else in the network.
+// Over the whole map.
+Tensor average_pool(const Tensor& input) {
+  check_input(input, input.size(1));
+  const Tensor x = input.contiguous();
+  const int64_t planes = x.size(0) * x.size(1), area = x.size(2) * x.size(3);
+  Tensor y = at::empty({x.size(0), x.size(1), 1, 1}, x.options());
+  const std::vector<float> share(area, 1.f / static_cast<float>(area));
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  at::parallel_for(0, planes, 64, [&](int64_t from, int64_t to) {
+    inference_kernels().image.multiply(in + from * area, share.data(), static_cast<int>(to - from),
+                                       static_cast<int>(area), out + from);
+  });
+  return y;
+}
+
+// strided_conv and max_pool, one image after the other: what lies between them is larger than all else in the network.
 Tensor strided_conv_pool(const Tensor& input, at::TensorList weights) {
   const PointWise point(weights);
   check_input(input, point.planes / 9);
@@ -144,6 +160,7 @@ TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("spatial_conv", &spatial_conv);
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
+  m.impl("average_pool", &average_pool);
   m.impl("strided_conv_pool", &strided_conv_pool);
 }
 

@@ -1,0 +1,64 @@
+"""Fused layers in a row, called as one operator. :func:`dicenet_mm.fuse` puts them in."""
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+
+from dicenet_mm.ops import inference
+
+from .fused import FusedLayer
+
+
+class FusedSequence(nn.Sequential):
+    """Modules in a row that consist of fused layers, as one operator.
+
+    A layer's weights drive the interpreter out of the caches. It takes 20 us and more to come back after each, as long
+    as a convolution of a small map.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]):
+        super().__init__(OrderedDict(modules))
+        self.layers = [layer for module in modules.values() for layer in layers_of(module)]
+        self.operators = ' '.join(layer.operator for layer in self.layers)
+        self.counts = [n for layer in self.layers for n in (len(layer._buffers), len(layer.numbers))]
+        self.numbers = [n for layer in self.layers for n in layer.numbers]
+        self.kept = [len(self.layers) - 1]
+
+    def run(self, x: Tensor) -> list[Tensor]:
+        """What the layers ``kept`` return."""
+        weights = [tensor for layer in self.layers for tensor in layer._buffers.values()]
+        return torch.ops.dicenet_mm.sequence.default(x, self.operators, weights, self.counts, self.numbers, self.kept)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x)[0] if inference.compiled(x) else super().forward(x)
+
+
+class FusedLevels(FusedSequence):
+    """A backbone of fused levels, (N, C, H, W) -> a map for each of ``out_indices``."""
+
+    def __init__(self, levels: Mapping[str, nn.Module], out_indices: tuple[int, ...], out_channels: tuple[int, ...]):
+        super().__init__(levels)
+        self.out_indices = out_indices
+        self.out_channels = out_channels
+        ends = list(accumulate(len(layers_of(level)) for level in levels.values()))
+        self.kept = [ends[i] - 1 for i in out_indices]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if inference.compiled(x):
+            return tuple(self.run(x))
+        maps = list(accumulate(self, lambda y, level: level(y), initial=x))[1:]
+        return tuple(maps[i] for i in self.out_indices)
+
+
+def layers_of(module: nn.Module) -> list[FusedLayer] | None:
+    """The fused layers that a module runs one after the other, or None if there is more to it."""
+    if isinstance(module, FusedLayer):
+        return [module] if module.operator else None
+    if isinstance(module, (nn.Identity, nn.Dropout)):
+        return []
+    if type(module) is not FusedSequence and type(module).forward is not nn.Sequential.forward:
+        return None
+    parts = list(map(layers_of, module))
+    return None if None in parts else [layer for part in parts for layer in part]
