@@ -21,6 +21,7 @@ from torch import Tensor
 
 from . import library
 from .functional import dim_conv
+from .reference import resize_axis
 
 ROWS = 16  # of a tile of point-wise weights
 #: Device types whose DiCE unit is one operator. All others of this module are for the CPU.
@@ -43,6 +44,27 @@ def pack_groups(weight: Tensor, bias: Tensor, slope: Tensor, groups: int) -> lis
 def pack_spatial(weight: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
     """Pack a depth-wise 3x3 convolution (D, 1, 3, 3) with bias and PReLU slope, both (D,)."""
     return F.pad(torch.cat((weight.flatten(1), bias[:, None], slope[:, None] - 1), dim=1), (0, 1))
+
+
+def pack_pyramid_pool(branches: Sequence[tuple[Tensor, Tensor, Tensor]],
+                      merge: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Pack the depth-wise convolutions of an efficient pyramid pool as :func:`pyramid_pool` takes them.
+
+    Args:
+        branches: Of each branch its kernels (D, 1, 3, 3), its bias and the slope of the PReLU after resizing back, both
+            (D,).
+        merge: Of the merging convolution its kernels (D, branches, 3, 3), its bias and its PReLU's slope, (D,).
+
+    Returns:
+        (D, branches, 2, 12): of each branch its convolution, then its part of the merging one, of which the first
+        holds the bias; nine taps, the bias, zero, the slope less one.
+    """
+    def pack(weight, bias, slope):
+        return torch.cat((weight.flatten(1), torch.stack((bias, 0 * bias, slope - 1), dim=1)), dim=1)
+
+    weight, bias, slope = merge
+    merges = [pack(weight[:, i], bias if i == 0 else 0 * bias, slope) for i in range(len(branches))]
+    return torch.stack((torch.stack([pack(*branch) for branch in branches], dim=1), torch.stack(merges, dim=1)), dim=2)
 
 
 def pack_local(scale: Tensor, shift: Tensor, slope: Tensor, weight: Tensor, bias: Tensor,
@@ -175,6 +197,27 @@ def strided_conv_pool(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     if compiled(x):
         return torch.ops.dicenet_mm.strided_conv_pool.default(x, point)
     return max_pool(strided_conv(x, point))
+
+
+def pyramid_pool(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
+    """What lies between the point-wise convolutions of an efficient pyramid pool: (N, D, H, W) -> (N, D, H, W).
+
+    Each branch is resized, convolved, resized back, and convolved after its PReLU; the sum has a PReLU, too.
+
+    Args:
+        x: (N, D, H, W).
+        weights: Packed by :func:`pack_pyramid_pool`.
+        sizes: Height and width of each branch.
+    """
+    if compiled(x):
+        return torch.ops.dicenet_mm.pyramid_pool.default(x, weights, sizes)
+    merged = 0
+    for branch, height, width in zip(weights.unbind(1), sizes[::2], sizes[1::2]):
+        before, after = branch.unbind(1)
+        y = _depth_wise(resize_axis(resize_axis(x, 2, height), 3, width), before, 1)
+        y = _prelu(resize_axis(resize_axis(y, 2, x.shape[2]), 3, x.shape[3]), before[:, 11])
+        merged = merged + _depth_wise(y, after, 1)
+    return _prelu(merged, weights[:, 0, 1, 11])
 
 
 def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -116,6 +116,10 @@ def _halved(x: Tensor) -> tuple[int, int]:
     return (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2
 
 
+def _pyramid_pool_fake(x: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
+    return x.new_empty(x.shape)
+
+
 def _dice_unit_fake(x: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
     return x.new_empty(x.shape)
 
@@ -140,6 +144,11 @@ def _spatial_conv_flops(x, spatial, out_shape=None, **kwargs) -> int:
 def _strided_conv_flops(x, point, out_shape=None, **kwargs) -> int:
     n, c, h, w = x
     return 2 * 9 * n * c * point[1][0] * ((h + 1) // 2) * ((w + 1) // 2)
+
+
+def _pyramid_pool_flops(x, weights, sizes, out_shape=None, **kwargs) -> int:
+    n, c, h, w = x
+    return 2 * 9 * n * c * sum(height * width + h * w for height, width in zip(sizes[::2], sizes[1::2]))
 
 
 def no_flops(*args, **kwargs) -> int:
@@ -175,6 +184,7 @@ if LOADED:
                                  ('max_pool', _max_pool_fake, no_flops),
                                  ('average_pool', _average_pool_fake, no_flops),
                                  ('strided_conv_pool', _strided_conv_pool_fake, _strided_conv_flops),
+                                 ('pyramid_pool', _pyramid_pool_fake, _pyramid_pool_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_stage', _dice_stage_fake, _dice_stage_flops)):
         torch.library.register_fake(f'dicenet_mm::{_name}', _fake)

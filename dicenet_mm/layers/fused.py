@@ -3,7 +3,6 @@ from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -11,7 +10,7 @@ from dicenet_mm.ops import inference, library
 
 from .blocks import DiCEBlock, StridedDiCEBlock
 from .dice import DiCEUnit
-from .pyramid_pool import EfficientPyramidPool, branch_size, resize
+from .pyramid_pool import EfficientPyramidPool, branch_size
 from .units import ConvNormAct
 
 
@@ -144,8 +143,8 @@ class FusedPyramidPool(FusedLayer):
     """An :class:`EfficientPyramidPool`, (N, C_in, H, W) -> (N, C_out, H, W).
 
     The merging convolution has one output for each channel of the branches: it is the sum of a depth-wise convolution
-    of each branch, so that nothing is concatenated or shuffled. The branches' normalisation is folded into the
-    convolutions before it, since resizing keeps scale and shift.
+    of each branch, so that channels never meet, and each goes through the whole pool before the next. The branches'
+    normalisation is folded into the convolutions before it, since resizing keeps scale and shift.
     """
 
     def __init__(self, scales: Sequence[float], **packs: Sequence[Tensor]):
@@ -153,14 +152,9 @@ class FusedPyramidPool(FusedLayer):
         self.scales = scales
 
     def forward(self, x: Tensor) -> Tensor:
+        sizes = [side for scale in self.scales for side in branch_size(x.shape[2:], scale)]
         x = inference.point_wise(x, self.pack('project'))
-        size, merged = x.shape[2:], None
-        for scale, branch, slope, merge in zip(self.scales, self.pack('branches'), self.pack('slopes'),
-                                               self.pack('merges')):
-            y = resize(inference.spatial_conv(resize(x, branch_size(size, scale)), branch), size)
-            y = inference.spatial_conv(functional.prelu(y, slope), merge)
-            merged = y if merged is None else merged + y
-        return inference.point_wise(functional.prelu(merged, *self.pack('slope')), self.pack('out'))
+        return inference.point_wise(inference.pyramid_pool(x, *self.pack('pool'), sizes), self.pack('out'))
 
 
 def fuse_layer(module: nn.Module) -> nn.Module | None:
@@ -267,14 +261,9 @@ def _pyramid_pool(pool: EfficientPyramidPool) -> nn.Module | None:
         out = _point(pool.out)
     if affine is None or slopes is None or not (merge and project and out):
         return None
-    weight, bias, slope = merge
-    branches, merges = [], []
-    for index, (conv, scale, shift) in enumerate(zip(pool.branches, *(v.chunk(len(pool.branches)) for v in affine))):
-        one = torch.ones_like(scale)
-        branches.append(inference.pack_spatial(conv.weight * scale.view(-1, 1, 1, 1), shift, one))
-        merges.append(inference.pack_spatial(weight[:, index:index + 1], bias if index == 0 else 0 * bias, one))
-    return FusedPyramidPool(pool.scales, project=project, branches=branches, merges=merges, out=out, slope=[slope],
-                            slopes=slopes.chunk(len(pool.branches)))
+    branches = [(conv.weight * scale.view(-1, 1, 1, 1), shift, slope) for conv, scale, shift, slope in zip(
+        pool.branches, *(value.chunk(len(pool.branches)) for value in (*affine, slopes)))]
+    return FusedPyramidPool(pool.scales, project=project, pool=[inference.pack_pyramid_pool(branches, merge)], out=out)
 
 
 def _only_unit(unit: DiCEUnit) -> nn.Module | None:

@@ -43,6 +43,8 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("max_pool(Tensor x) -> Tensor");
   m.def("average_pool(Tensor x) -> Tensor");
   m.def("strided_conv_pool(Tensor x, Tensor[] point) -> Tensor");
+  // `sizes`: height and width of each branch.
+  m.def("pyramid_pool(Tensor x, Tensor weights, int[] sizes) -> Tensor");
   // Packed in one tensor, with the sizes that tell the parts apart.
   m.def("dice_unit(Tensor x, Tensor weights, int[] sizes) -> Tensor");
   // A strided block or none, then blocks.
@@ -52,6 +54,6 @@ TORCH_LIBRARY(dicenet_mm, m) {
 // Inference has no gradients: callers take other operators where any are wanted.
 TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
   for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "average_pool",
-                           "strided_conv_pool", "dice_unit", "dice_stage"})
+                           "strided_conv_pool", "pyramid_pool", "dice_unit", "dice_stage"})
     m.impl(name, torch::CppFunction::makeFallthrough());
 }

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import dicenet_mm
 from dicenet_mm.analysis import complexity
-from dicenet_mm.layers import DiCEUnit
+from dicenet_mm.layers import DiCEUnit, EfficientPyramidPool
 from dicenet_mm.models.backbones import DiCENet
 from tests.ops.networks import raw_ssd
 
@@ -40,6 +40,11 @@ def point(inputs, outputs, taps=1):
 
 def spatial():
     return inference.pack_spatial(torch.randn(D, 1, 3, 3), *torch.randn(2, D))
+
+
+def pyramid_pool(sizes):
+    branches, merge = [(torch.randn(D, 1, 3, 3), *torch.randn(2, D)) for _ in range(2)], torch.randn(D, 2, 3, 3)
+    return images(), inference.pack_pyramid_pool(branches, (merge, *torch.randn(2, D))), [H, W, *sizes]
 
 
 def unit(sizes):
@@ -100,6 +105,7 @@ ARGUMENTS = {
     'max_pool': lambda sizes: (images(),),
     'average_pool': lambda sizes: (images(),),
     'strided_conv_pool': lambda sizes: (images(), point(D, 11, taps=3)),
+    'pyramid_pool': pyramid_pool,
     'dice_unit': lambda sizes: (images(), *inference.pack_unit(unit(sizes))),
     'dice_stage': lambda sizes: stage(sizes) if sizes == (H, W) else strided_stage(sizes),
     'sequence': sequence,
@@ -140,6 +146,7 @@ def counted(model, *args, backward=False):
     (lambda: DiCENet(0.2, input_size=64), (2, 3, 64, 64)),
     (lambda: DiCENet(0.2, input_size=64), (2, 3, 75, 50)),
     (raw_ssd, (2, 3, 300, 300)),
+    (lambda: EfficientPyramidPool(6, 5, 8), (2, 6, 12, 9)),
 ])
 def test_networks_count_what_they_count_in_plain_pytorch(make, shape):
     model, x = make(), torch.randn(shape)

@@ -1,0 +1,111 @@
+// What lies between the point-wise convolutions of an efficient pyramid pool, on the CPU, for inference in float.
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include "../checks.h"
+#include "inference.h"
+
+namespace dicenet_mm {
+namespace {
+
+using at::Tensor;
+
+// Of a convolution's parameters, after the slope of its own PReLU: the slope - 1 of the one that comes later.
+constexpr int kLaterSlope = 11;
+
+struct Map {
+  Map(int64_t height, int64_t width)
+      : height(static_cast<int>(height)),
+        width(static_cast<int>(width)),
+        masks(borders(this->height, this->width, kernels<float>().lanes)) {}
+  int64_t area() const { return static_cast<int64_t>(height) * width; }
+  void convolve(const float* x, const float* spatial, float* y) const {
+    const float open = 1;
+    inference_kernels().image.spatial(x, height, width, masks.data(), spatial, &open, y);
+  }
+  const int height, width;
+  const std::vector<uint32_t> masks;
+};
+
+// Of one plane, whose margins may be read as those of its result.
+class Resizer {
+ public:
+  Resizer(const Map& from, const Map& to)
+      : rows_(from.height, to.height, false), columns_(from.width, to.width, false) {}
+  void operator()(const float* x, float* between, float* y) const {
+    const Band<float> rows = rows_.band(), columns = columns_.band();
+    const Kernels<float>& run = kernels<float>();
+    run.resize_rows(rows, {x, between, 1, 0, 0, columns.in});
+    run.resize_columns(columns, {between, y, 1, 0, 0, rows.out});
+  }
+
+ private:
+  const Resize<float> rows_, columns_;
+};
+
+void prelu(const float* x, int64_t count, float slope_less_one, float* y) {
+  training_kernels().norm_act(x, count, 0, 1, 0, slope_less_one + 1, 1, y);
+}
+
+struct Branch {
+  Branch(const Map& outer, int64_t height, int64_t width)
+      : inner(height, width), resized(inner.height != outer.height || inner.width != outer.width),
+        there(outer, inner), back(inner, outer) {}
+  const Map inner;
+  const bool resized;
+  const Resizer there, back;
+};
+
+// weights (C, branches, 2, kSpatial): of a channel's convolution at the branch's size, whose later PReLU comes at the
+// input's size, and of the one after that, whose later PReLU is that of the sum over the branches.
+Tensor pyramid_pool(const Tensor& input, const Tensor& weights, at::IntArrayRef sizes) {
+  const int64_t channels = weights.size(0), count = weights.size(1);
+  check_input(input, channels);
+  TORCH_CHECK(sizes.size() == 2 * static_cast<size_t>(count), "each of ", count,
+              " branches has a height and a width, got ", sizes.size(), " sizes");
+  const Tensor x = input.contiguous(), packed = weights.contiguous();
+  Tensor y = at::empty(x.sizes(), x.options());
+  const Map outer(x.size(2), x.size(3));
+  std::vector<Branch> branches;
+  int64_t rows = outer.height, columns = outer.width;
+  for (int64_t i = 0; i < count; ++i) {
+    TORCH_CHECK(sizes[2 * i] > 0 && sizes[2 * i + 1] > 0, "sizes of branches must be positive, got ", sizes);
+    branches.emplace_back(outer, sizes[2 * i], sizes[2 * i + 1]);
+    rows = std::max(rows, sizes[2 * i]), columns = std::max(columns, sizes[2 * i + 1]);
+  }
+  const int64_t area = outer.area(), largest = rows * columns, margin = columns + 1 + 3 * kMaxLanes;
+  const float *in = x.const_data_ptr<float>(), *parameters = packed.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  at::parallel_for(0, x.size(0) * channels, 1, [&](int64_t from, int64_t to) {
+    Pieces<float> pieces(scratch<float>(Pieces<float>::size(4, 2 * (area + largest), margin), Purpose::tile), margin);
+    float *plane = pieces.take(area), *merged = pieces.take(area), *a = pieces.take(largest), *b = pieces.take(largest);
+    for (int64_t i = from; i < to; ++i) {
+      std::copy(in + i * area, in + (i + 1) * area, plane);
+      float* sum = out + i * area;
+      std::fill(sum, sum + area, 0.f);
+      const float* first = parameters + i % channels * count * 2 * kSpatial;
+      for (int64_t k = 0; k < count; ++k) {
+        const Branch& branch = branches[k];
+        const float *before = first + k * 2 * kSpatial, *after = before + kSpatial;
+        if (branch.resized) {
+          branch.there(plane, a, b);
+          branch.inner.convolve(b, before, a);
+          branch.back(a, b, a);
+        } else {
+          outer.convolve(plane, before, a);
+        }
+        prelu(a, area, before[kLaterSlope], b);
+        outer.convolve(b, after, merged);
+        for (int64_t j = 0; j < area; ++j) sum[j] += merged[j];
+      }
+      prelu(sum, area, first[kSpatial + kLaterSlope], sum);
+    }
+  });
+  return y;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) { m.impl("pyramid_pool", &pyramid_pool); }
+
+}  // namespace dicenet_mm
