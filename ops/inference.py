@@ -36,7 +36,7 @@ def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> list[Tensor]:
 
 
 def pack_groups(weight: Tensor, bias: Tensor, slope: Tensor, groups: int) -> list[Tensor]:
-    """Pack a grouped 1x1 convolution (C_out, C_in / groups, 1, 1)."""
+    """Pack a grouped convolution (C_out, C_in / groups, n, n)."""
     parts = zip(*(value.chunk(groups) for value in (weight, bias, slope)))
     return [tensor for part in parts for tensor in pack_point(*part)]
 
@@ -161,9 +161,28 @@ def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
     if compiled(x):
         return torch.ops.dicenet_mm.point_wise.default(x, point)
+    return _grouped(x, point, 1)
+
+
+def _grouped(x: Tensor, point: Sequence[Tensor], size: int) -> Tensor:
     weights, affine = point[::2], torch.cat(tuple(point[1::2]))
     weight = torch.cat([w.transpose(1, 2).flatten(0, 1)[:len(a)] for w, a in zip(weights, point[1::2])])
-    return _prelu(F.conv2d(x, weight[..., None, None], affine[:, 0], groups=len(weights)), affine[:, 1])
+    weight = weight.unflatten(1, (-1, size, size))
+    return _prelu(F.conv2d(x, weight, affine[:, 0], padding=size // 2, groups=len(weights)), affine[:, 1])
+
+
+def grouped_conv(x: Tensor, point: Sequence[Tensor], gate: Tensor | None = None) -> Tensor:
+    """3x3 convolution in groups, bias and PReLU, times a gate: (N, C_in, H, W) -> (N, C_out, H, W).
+
+    Args:
+        x: (N, C_in, H, W).
+        point: Packed by :func:`pack_groups`.
+        gate: (N, C_out, 1, 1).
+    """
+    if compiled(x):
+        return torch.ops.dicenet_mm.grouped_conv.default(x, point, gate)
+    y = _grouped(x, point, 3)
+    return y if gate is None else y * gate
 
 
 def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
@@ -218,6 +237,21 @@ def pyramid_pool(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
         y = _prelu(resize_axis(resize_axis(y, 2, x.shape[2]), 3, x.shape[3]), before[:, 11])
         merged = merged + _depth_wise(y, after, 1)
     return _prelu(merged, weights[:, 0, 1, 11])
+
+
+def upsample_add(coarse: Tensor, fine: Tensor, parameters: Tensor) -> Tensor:
+    """The coarser map, enlarged between aligned corners, plus the finer one; scale, shift and PReLU.
+
+    Args:
+        coarse: (N, C, h, w), no larger than ``fine``.
+        fine: (N, C, H, W).
+        parameters: Scale, shift and the slope less one, (C, 3).
+    """
+    if compiled(coarse) and compiled(fine):
+        return torch.ops.dicenet_mm.upsample_add.default(coarse, fine, parameters)
+    scale, shift, slope = parameters.unbind(1)
+    y = F.interpolate(coarse, fine.shape[2:], mode='bilinear', align_corners=True) + fine
+    return _prelu(y * scale[:, None, None] + shift[:, None, None], slope)
 
 
 def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -96,6 +96,10 @@ def _spatial_conv_fake(x: Tensor, spatial: Tensor) -> Tensor:
     return x.new_empty(x.shape)
 
 
+def _grouped_conv_fake(x: Tensor, point: list[Tensor], gate: Tensor | None) -> Tensor:
+    return _point_wise_fake(x, point)
+
+
 def _strided_conv_fake(x: Tensor, point: list[Tensor]) -> Tensor:
     return x.new_empty((x.shape[0], point[1].shape[0], *_halved(x)))
 
@@ -120,6 +124,10 @@ def _pyramid_pool_fake(x: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
     return x.new_empty(x.shape)
 
 
+def _upsample_add_fake(coarse: Tensor, fine: Tensor, parameters: Tensor) -> Tensor:
+    return fine.new_empty(fine.shape)
+
+
 def _dice_unit_fake(x: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
     return x.new_empty(x.shape)
 
@@ -135,6 +143,10 @@ def _dice_stage_fake(x: Tensor, weights: Tensor, strided: bool, sizes: list[int]
 def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
     n, _, h, w = x
     return 2 * n * h * w * sum(weight[1] * affine[0] for weight, affine in zip(point[::2], point[1::2]))
+
+
+def _grouped_conv_flops(x, point, gate, out_shape=None, **kwargs) -> int:
+    return _point_wise_flops(x, point)  # whose weights hold all nine taps
 
 
 def _spatial_conv_flops(x, spatial, out_shape=None, **kwargs) -> int:
@@ -180,11 +192,13 @@ def _dice_stage_flops(x, weights, strided, sizes, out_shape=None, **kwargs) -> i
 if LOADED:
     for _name, _fake, _flops in (('point_wise', _point_wise_fake, _point_wise_flops),
                                  ('spatial_conv', _spatial_conv_fake, _spatial_conv_flops),
+                                 ('grouped_conv', _grouped_conv_fake, _grouped_conv_flops),
                                  ('strided_conv', _strided_conv_fake, _strided_conv_flops),
                                  ('max_pool', _max_pool_fake, no_flops),
                                  ('average_pool', _average_pool_fake, no_flops),
                                  ('strided_conv_pool', _strided_conv_pool_fake, _strided_conv_flops),
                                  ('pyramid_pool', _pyramid_pool_fake, _pyramid_pool_flops),
+                                 ('upsample_add', _upsample_add_fake, no_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_stage', _dice_stage_fake, _dice_stage_flops)):
         torch.library.register_fake(f'dicenet_mm::{_name}', _fake)

@@ -10,7 +10,7 @@ from dicenet_mm.ops import inference, library
 
 from .blocks import DiCEBlock, StridedDiCEBlock
 from .dice import DiCEUnit
-from .pyramid_pool import EfficientPyramidPool, branch_size
+from .pyramid_pool import EfficientPointWise, EfficientPyramidPool, UpsampleAdd, branch_size
 from .units import ConvNormAct
 
 
@@ -62,6 +62,15 @@ class FusedSpatialConv(FusedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.spatial_conv(x, *self.pack('spatial'))
+
+
+class FusedGroupedConv(FusedLayer):
+    """A 3x3 convolution in groups with bias and PReLU, (N, C_in, H, W) -> (N, C_out, H, W)."""
+
+    operator = 'grouped_conv'
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.grouped_conv(x, self.pack('point'))
 
 
 class FusedStridedConv(FusedLayer):
@@ -157,12 +166,27 @@ class FusedPyramidPool(FusedLayer):
         return inference.point_wise(inference.pyramid_pool(x, *self.pack('pool'), sizes), self.pack('out'))
 
 
+class FusedGatedConv(FusedLayer):
+    """An :class:`EfficientPointWise`, (N, C_in, H, W) -> (N, C_out, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = inference.point_wise(inference.average_pool(x), self.pack('gate')).sigmoid()
+        return inference.grouped_conv(x, self.pack('expand'), gate)
+
+
+class FusedUpsampleAdd(FusedLayer):
+    """An :class:`UpsampleAdd`, (N, C, h, w) and (N, C, H, W) -> (N, C, H, W)."""
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        return inference.upsample_add(coarse, fine, *self.pack('parameters'))
+
+
 def fuse_layer(module: nn.Module) -> nn.Module | None:
     """The fused form of one layer, or None if it has none.
 
-    Fused are units, blocks, pyramid pools, 3x3 max pooling of stride 2, global average pooling, flattening, and the
-    convolutions of :func:`fuse_conv`; in float32 on the CPU (units also on CUDA, where they were compiled for it), with
-    BN as normalisation and PReLU, ReLU or none as activation.
+    Fused are units, blocks, the layers of ESPNetv2's decoder, 3x3 max pooling of stride 2, global average pooling,
+    flattening, and the convolutions of :func:`fuse_conv`; in float32 on the CPU (units also on CUDA, where they were
+    compiled for it), with BN as normalisation and PReLU, ReLU or none as activation.
     """
     packer = _PACKERS.get(type(module))
     devices = inference.UNIT_DEVICES if type(module) is DiCEUnit else {'cpu'}
@@ -172,8 +196,8 @@ def fuse_layer(module: nn.Module) -> nn.Module | None:
 def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None:
     """The fused form of a convolution (with a bias or without) and the activation after it, or None if it has none.
 
-    Fused are 1x1 convolutions (grouped ones too, if the groups are not tiny), depth-wise 3x3 ones, and 3x3 ones of
-    stride 2, all padded to the same size.
+    Fused are 1x1 convolutions (grouped ones too, if the groups are not tiny), depth-wise and other grouped 3x3 ones,
+    and dense 3x3 ones of stride 2, all padded to the same size.
     """
     slope = _slope(act or nn.Identity(), conv.weight)
     if type(conv) is not nn.Conv2d or slope is None or not _is_float_on(conv, {'cpu'}):
@@ -199,9 +223,11 @@ def _packed_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -
         return FusedPointWise(point=inference.pack_groups(weight, bias, slope, conv.groups))
     if dense and geometry == ((3, 3), (2, 2), (1, 1)):
         return FusedStridedConv(point=inference.pack_point(weight, bias, slope))
-    if conv.groups == conv.in_channels == conv.out_channels and geometry == ((3, 3), (1, 1), (1, 1)):
+    if dense or geometry != ((3, 3), (1, 1), (1, 1)):  # PyTorch's dense one is as fast
+        return None
+    if conv.groups == conv.in_channels == conv.out_channels:
         return FusedSpatialConv(spatial=[inference.pack_spatial(weight, bias, slope)])
-    return None
+    return FusedGroupedConv(point=inference.pack_groups(weight, bias, slope, conv.groups))
 
 
 def _is_float_on(module: nn.Module, devices: Collection[str]) -> bool:
@@ -266,6 +292,22 @@ def _pyramid_pool(pool: EfficientPyramidPool) -> nn.Module | None:
     return FusedPyramidPool(pool.scales, project=project, pool=[inference.pack_pyramid_pool(branches, merge)], out=out)
 
 
+def _gated_conv(layer: EfficientPointWise) -> nn.Module | None:
+    expand, gate = _folded(layer.expand), layer.gate[1]
+    if not expand:
+        return None
+    zero, one = torch.zeros(gate.out_channels), torch.ones(gate.out_channels)
+    return FusedGatedConv(expand=inference.pack_groups(*expand, layer.expand[0].groups),
+                          gate=inference.pack_point(gate.weight, zero, one))
+
+
+def _upsample_add(layer: UpsampleAdd) -> nn.Module | None:
+    affine, slope = _affine(layer[0]), _slope(layer[1], layer[0].weight)
+    if affine is None or slope is None:
+        return None
+    return FusedUpsampleAdd(parameters=[torch.stack((*affine, slope - 1), dim=1)])
+
+
 def _only_unit(unit: DiCEUnit) -> nn.Module | None:
     packed = _unit(unit)
     return FusedDiCEUnit(*inference.pack_unit(packed)) if packed else None
@@ -273,7 +315,7 @@ def _only_unit(unit: DiCEUnit) -> nn.Module | None:
 
 _PACKERS = {nn.MaxPool2d: _max_pool, nn.AdaptiveAvgPool2d: _average_pool, nn.Flatten: _flatten, nn.Sequential: _stage,
             ConvNormAct: _conv, DiCEUnit: _only_unit, DiCEBlock: _one_block, StridedDiCEBlock: _one_block,
-            EfficientPyramidPool: _pyramid_pool}
+            EfficientPyramidPool: _pyramid_pool, EfficientPointWise: _gated_conv, UpsampleAdd: _upsample_add}
 
 
 def _unit(unit: DiCEUnit) -> list[Tensor] | None:

@@ -78,6 +78,15 @@ class EfficientPointWise(nn.Module):
         return self.expand(x) * self.gate(x)
 
 
+class UpsampleAdd(NormAct):
+    """The coarser map, enlarged, plus the finer one; normalisation and an activation."""
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """(N, channels, h, w) and (N, channels, H, W) -> (N, channels, H, W)."""
+        return super().forward(
+            functional.interpolate(coarse, fine.shape[2:], mode='bilinear', align_corners=True) + fine)
+
+
 def branch_size(size: Sequence[int], scale: float) -> list[int]:
     """Height and width of the map in a branch, px."""
     return [max(ceil(side * scale), MIN_SIDE) for side in size]

@@ -39,12 +39,14 @@ TORCH_LIBRARY(dicenet_mm, m) {
   // Inference, with normalisation folded into the weights, which inference.py packs and describes.
   m.def("point_wise(Tensor x, Tensor[] point) -> Tensor");
   m.def("spatial_conv(Tensor x, Tensor spatial) -> Tensor");
+  m.def("grouped_conv(Tensor x, Tensor[] point, Tensor? gate) -> Tensor");
   m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");
   m.def("max_pool(Tensor x) -> Tensor");
   m.def("average_pool(Tensor x) -> Tensor");
   m.def("strided_conv_pool(Tensor x, Tensor[] point) -> Tensor");
   // `sizes`: height and width of each branch.
   m.def("pyramid_pool(Tensor x, Tensor weights, int[] sizes) -> Tensor");
+  m.def("upsample_add(Tensor coarse, Tensor fine, Tensor parameters) -> Tensor");
   // Packed in one tensor, with the sizes that tell the parts apart.
   m.def("dice_unit(Tensor x, Tensor weights, int[] sizes) -> Tensor");
   // A strided block or none, then blocks.
@@ -53,7 +55,7 @@ TORCH_LIBRARY(dicenet_mm, m) {
 
 // Inference has no gradients: callers take other operators where any are wanted.
 TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
-  for (const char* name : {"point_wise", "spatial_conv", "strided_conv", "max_pool", "average_pool",
-                           "strided_conv_pool", "pyramid_pool", "dice_unit", "dice_stage"})
+  for (const char* name : {"point_wise", "spatial_conv", "grouped_conv", "strided_conv", "max_pool", "average_pool",
+                           "strided_conv_pool", "pyramid_pool", "upsample_add", "dice_unit", "dice_stage"})
     m.impl(name, torch::CppFunction::makeFallthrough());
 }

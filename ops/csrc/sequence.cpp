@@ -51,6 +51,11 @@ Layer of_stage(const char* name) {
   };
 }
 
+Layer of_several_without_gate(const char* name) {
+  return [op = find<Tensor(const Tensor&, TensorList, const std::optional<Tensor>&)>(name)](
+             const Tensor& x, TensorList weights, IntArrayRef) { return op.call(x, weights, std::nullopt); };
+}
+
 Tensor linear(const Tensor& x, TensorList weights, IntArrayRef) {
   static const Layer point_wise = of_several("point_wise");
   std::vector<c10::SymInt> sizes = x.sym_sizes().vec();
@@ -65,6 +70,7 @@ const std::unordered_map<std::string, Layer>& layers() {
       {"average_pool", of_nothing("average_pool")},
       {"spatial_conv", of_one("spatial_conv")},
       {"point_wise", of_several("point_wise")},
+      {"grouped_conv", of_several_without_gate("grouped_conv")},
       {"strided_conv", of_several("strided_conv")},
       {"strided_conv_pool", of_several("strided_conv_pool")},
       {"dice_unit", of_flat("dice_unit")},

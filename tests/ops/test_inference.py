@@ -8,7 +8,15 @@ from mmcv.cnn import ConvModule
 from torch import nn
 
 import dicenet_mm
-from dicenet_mm.layers import DiCEBlock, DiCEUnit, EfficientPyramidPool, StridedDiCEBlock, conv_norm_act
+from dicenet_mm.layers import (
+    DiCEBlock,
+    DiCEUnit,
+    EfficientPointWise,
+    EfficientPyramidPool,
+    StridedDiCEBlock,
+    UpsampleAdd,
+    conv_norm_act,
+)
 from dicenet_mm.layers.fused import FusedLinear
 from tests.test_fuse import randomised
 
@@ -26,6 +34,8 @@ LAYERS = {
     'strided block': (lambda: StridedDiCEBlock(10, (4, 5)), 10),
     'stage': (lambda: nn.Sequential(StridedDiCEBlock(10, (4, 5)), DiCEBlock(20, 26, (4, 5)), DiCEBlock(26, 26, (4, 5))),
               10),
+    '3x3 in groups': (lambda: conv_norm_act(21, 15, 3, groups=3), 21),
+    'gated': (lambda: EfficientPointWise(21, 15), 21),
     'average pool': (lambda: nn.AdaptiveAvgPool2d(1), 19),
     'pyramid pool': (lambda: EfficientPyramidPool(19, 5, 13), 19),
     'last pyramid pool': (lambda: EfficientPyramidPool(19, 5, 13, is_last=True), 19),
@@ -49,6 +59,40 @@ def test_same_as_the_layer(name, size, threads):
     expected = layer.double()(x.double())
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1e-2)
     assert torch.equal(got, again)
+
+
+@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
+@pytest.mark.parametrize('sizes', [((7, 9), (13, 18)), ((1, 1), (1, 2)), ((3, 20), (3, 20)), ((24, 40), (48, 79))])
+def test_enlarged_and_added(sizes, isa, monkeypatch):
+    monkeypatch.setenv('DICENET_MM_ISA', isa)
+    layer, (coarse, fine) = randomised(UpsampleAdd(19)), (torch.randn(2, 19, *size) for size in sizes)
+    fused = dicenet_mm.fuse(layer)
+    with torch.no_grad():
+        got, expected = fused(coarse, fine), layer.double()(coarse.double(), fine.double())
+    assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+    torch.testing.assert_close(fused.double()(coarse.double(), fine.double()), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(RuntimeError):
+        fused.float()(coarse[:1], fine)
+
+
+@pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
+@pytest.mark.parametrize('coarse,message', [((3, 19, 4, 5), 'as many images'), ((2, 19, 9, 5), 'no larger'),
+                                            ((2, 18, 4, 5), 'shape')])
+def test_refuses_maps_that_do_not_go_together(coarse, message):
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.dicenet_mm.upsample_add(torch.randn(coarse), torch.randn(2, 19, 8, 10), torch.randn(19, 3))
+
+
+@pytest.mark.parametrize('isa', ['portable', 'avx2'])
+@pytest.mark.parametrize('name', ['3x3 in groups', 'gated', 'pyramid pool', 'average pool'])
+def test_other_instruction_sets(name, isa, monkeypatch):
+    monkeypatch.setenv('DICENET_MM_ISA', isa)
+    make, channels = LAYERS[name]
+    layer = randomised(make())
+    x = torch.randn(2, channels, 23, 37)
+    with torch.no_grad():
+        got, expected = dicenet_mm.fuse(layer)(x), layer.double()(x.double())
+    assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])

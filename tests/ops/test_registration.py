@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import dicenet_mm
 from dicenet_mm.analysis import complexity
-from dicenet_mm.layers import DiCEUnit, EfficientPyramidPool
+from dicenet_mm.layers import DiCEUnit, EfficientPointWise, EfficientPyramidPool
 from dicenet_mm.models.backbones import DiCENet
 from tests.ops.networks import raw_ssd
 
@@ -42,6 +42,11 @@ def spatial():
     return inference.pack_spatial(torch.randn(D, 1, 3, 3), *torch.randn(2, D))
 
 
+def grouped_conv(sizes):
+    weights = inference.pack_groups(torch.randn(D, 1, 3, 3), *torch.randn(2, D), groups=D)
+    return images(), weights, gate(sizes, torch.randn)
+
+
 def pyramid_pool(sizes):
     branches, merge = [(torch.randn(D, 1, 3, 3), *torch.randn(2, D)) for _ in range(2)], torch.randn(D, 2, 3, 3)
     return images(), inference.pack_pyramid_pool(branches, (merge, *torch.randn(2, D))), [H, W, *sizes]
@@ -63,15 +68,22 @@ def strided_stage(sizes):
 
 
 def sequence(sizes):
-    """All ten layers, with other results than the last one."""
-    rows = [('point_wise', point(D, 4), []), ('strided_conv_pool', point(4, 2 * D, taps=3), []), ('dice_stage',
-            *flat(inference.pack_stage([], [[*point(D, D), *unit(sizes)]]))), ('point_wise', point(2 * D, D), []),
-            ('dice_unit', *flat(inference.pack_unit(unit(sizes)))), ('spatial_conv', [spatial()], []),
-            ('max_pool', [], []), ('strided_conv', point(D, 6, taps=3), []), ('average_pool', [], []),
-            ('flatten', [], []), ('linear', point(6, 3), [])]
+    """Every layer there is, with other results than the last one."""
+    rows = [('point_wise', point(D, 4), []),
+            ('strided_conv_pool', point(4, 2 * D, taps=3), []),
+            ('dice_stage', *flat(inference.pack_stage([], [[*point(D, D), *unit(sizes)]]))),
+            ('point_wise', point(2 * D, D), []),
+            ('dice_unit', *flat(inference.pack_unit(unit(sizes)))),
+            ('spatial_conv', [spatial()], []),
+            ('grouped_conv', point(D, D, taps=3), []),
+            ('max_pool', [], []),
+            ('strided_conv', point(D, 6, taps=3), []),
+            ('average_pool', [], []),
+            ('flatten', [], []),
+            ('linear', point(6, 3), [])]
     counts = [n for _, weights, numbers in rows for n in (len(weights), len(numbers))]
     names, weights, numbers = zip(*rows)
-    return images(), ' '.join(names), sum(map(list, weights), []), counts, sum(numbers, []), [2, 6, 10]
+    return images(), ' '.join(names), sum(map(list, weights), []), counts, sum(numbers, []), [2, 7, 11]
 
 
 def flat(pack):
@@ -101,11 +113,13 @@ ARGUMENTS = {
     'depth_wise_conv_backward': lambda sizes: (images(), images(), torch.randn(D, 3, 3)),
     'point_wise': lambda sizes: (images(), point(D, 11)),
     'spatial_conv': lambda sizes: (images(), spatial()),
+    'grouped_conv': grouped_conv,
     'strided_conv': lambda sizes: (images(), point(D, 11, taps=3)),
     'max_pool': lambda sizes: (images(),),
     'average_pool': lambda sizes: (images(),),
     'strided_conv_pool': lambda sizes: (images(), point(D, 11, taps=3)),
     'pyramid_pool': pyramid_pool,
+    'upsample_add': lambda sizes: (torch.randn(N, D, 3, 4), images(), torch.randn(D, 3)),
     'dice_unit': lambda sizes: (images(), *inference.pack_unit(unit(sizes))),
     'dice_stage': lambda sizes: stage(sizes) if sizes == (H, W) else strided_stage(sizes),
     'sequence': sequence,
@@ -147,6 +161,7 @@ def counted(model, *args, backward=False):
     (lambda: DiCENet(0.2, input_size=64), (2, 3, 75, 50)),
     (raw_ssd, (2, 3, 300, 300)),
     (lambda: EfficientPyramidPool(6, 5, 8), (2, 6, 12, 9)),
+    (lambda: EfficientPointWise(6, 8), (2, 6, 12, 9)),
 ])
 def test_networks_count_what_they_count_in_plain_pytorch(make, shape):
     model, x = make(), torch.randn(shape)

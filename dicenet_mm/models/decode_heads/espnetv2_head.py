@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from mmengine.registry import MODELS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
-from torch.nn import functional
 
-from dicenet_mm.layers import EfficientPointWise, EfficientPyramidPool, NormAct
+from dicenet_mm.layers import EfficientPointWise, EfficientPyramidPool, UpsampleAdd
 
 #: Channels of a pyramid pool's branch, at the least. The authors' half of the classes would be one for two classes.
 MIN_POOLED = 4
@@ -41,12 +40,11 @@ class ESPNetv2Head(BaseDecodeHead):
         self.pools.append(EfficientPyramidPool(widths[-1], pooled, num_classes, is_last=True))
         self.skips = nn.ModuleList(EfficientPointWise(channels, width)
                                    for channels, width in zip(reversed(finer), widths))
-        self.joins = nn.ModuleList(NormAct(width) for width in widths)
+        self.joins = nn.ModuleList(UpsampleAdd(width) for width in widths)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Maps (N, C_i, H_i, W_i), the finest first -> (N, num_classes, H_0, W_0)."""
         *finer, x = self._transform_inputs(inputs)
         for pool, skip, join, encoded in zip(self.pools, self.skips, self.joins, reversed(finer)):
-            x = functional.interpolate(pool(x), encoded.shape[2:], mode='bilinear', align_corners=True)
-            x = join(x + skip(encoded))
+            x = join(pool(x), skip(encoded))
         return self.pools[-1](x)

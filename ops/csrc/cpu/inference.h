@@ -42,6 +42,12 @@ std::vector<S*> planes_of(S* x, int64_t area, int64_t count) {
   return planes;
 }
 
+// The masks that UnitKernels::spatial wants of an image, which needs none where a row fills half a vector.
+inline std::vector<uint32_t> spatial_masks(int height, int width) {
+  const int lanes = kernels<float>().lanes;
+  return 2 * width <= lanes ? borders(height, width, lanes) : std::vector<uint32_t>();
+}
+
 static_assert(kLocal == UnitWeights::kParameters && kSpatial == UnitWeights::kParameters);
 
 struct PointWise {

@@ -46,7 +46,7 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
   const int64_t channels = x.size(1), planes = x.size(0) * channels;
   const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
   const int64_t area = static_cast<int64_t>(height) * width, margin = width + 1 + 3 * kMaxLanes;
-  const std::vector<uint32_t> masks = borders(height, width, kernels<float>().lanes);
+  const std::vector<uint32_t> masks = spatial_masks(height, width);
   Tensor y = at::empty(x.sizes(), x.options());
   const float *in = x.const_data_ptr<float>(), *prm = spatial.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
@@ -62,6 +62,56 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
       }
       run.spatial(plane, height, width, masks.data(), prm + i % channels * kSpatial, &open, out + i * area);
     }
+  });
+  return y;
+}
+
+// 3x3 with stride 1, two packs for each group of channels; times the gate (N, C_out, 1, 1), if any. Planes with a row
+// above and below them and one column between the rows, all zero, are as good as windows: each tap is such a plane
+// from another voxel on, and the convolution a point-wise one.
+Tensor grouped_conv(const Tensor& input, at::TensorList weights, const std::optional<Tensor>& gate) {
+  std::vector<PointWise> groups;
+  int64_t channels = 0;
+  for (size_t i = 0; i < weights.size(); i += 2) {
+    groups.emplace_back(weights.slice(i, 2));
+    channels += groups.back().channels;
+  }
+  const int64_t count = static_cast<int64_t>(groups.size()), taken = groups[0].planes / 9, given = channels / count;
+  check_input(input, count * taken);
+  const Tensor x = input.contiguous();
+  const int64_t height = x.size(2), width = x.size(3), row = width + 1, images = x.size(0);
+  Tensor y = at::empty({images, channels, height, width}, x.options());
+  TORCH_CHECK(!gate || gate->numel() == images * channels, "a gate for each channel of each image is wanted");
+  const Tensor factors = gate ? gate->contiguous() : Tensor();
+  const float *in = x.const_data_ptr<float>(), *factor = gate ? factors.const_data_ptr<float>() : nullptr;
+  float* out = y.mutable_data_ptr<float>();
+  const int64_t area = (height * row + kColumns - 1) / kColumns * kColumns,  // what the kernel computes
+      size = area + 2 * (row + 1);
+  for_each_image(images * count, [&](int64_t i) {
+    const PointWise& point = groups[i % count];
+    float *memory = scratch<float>(taken * size + given * area, Purpose::image), *computed = memory + taken * size;
+    std::vector<const float*> planes;
+    at::parallel_for(0, taken, 4, [&](int64_t from, int64_t to) {
+      for (int64_t c = from; c < to; ++c) {
+        const float* source = in + (i * taken + c) * height * width;
+        float* plane = memory + c * size;
+        std::fill(plane, plane + size, 0.f);
+        for (int64_t h = 0; h < height; ++h) std::copy_n(source + h * width, width, plane + (h + 1) * row + 1);
+      }
+    });
+    for (int64_t c = 0; c < taken; ++c)
+      for (int k = 0; k < 9; ++k) planes.push_back(memory + c * size + k / 3 * row + k % 3);
+    point(planes.data(), area, planes_of(computed, area, given).data());
+    at::parallel_for(0, given, 4, [&](int64_t from, int64_t to) {
+      for (int64_t c = from; c < to; ++c) {
+        const float open = factor ? factor[i * given + c] : 1;
+        for (int64_t h = 0; h < height; ++h) {
+          const float* source = computed + c * area + h * row;
+          std::transform(source, source + width, out + ((i * given + c) * height + h) * width,
+                         [open](float v) { return open * v; });
+        }
+      }
+    });
   });
   return y;
 }
@@ -158,6 +208,7 @@ Tensor strided_conv_pool(const Tensor& input, at::TensorList weights) {
 TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("point_wise", &point_wise);
   m.impl("spatial_conv", &spatial_conv);
+  m.impl("grouped_conv", &grouped_conv);
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
   m.impl("average_pool", &average_pool);

@@ -1,4 +1,4 @@
-// What lies between the point-wise convolutions of an efficient pyramid pool, on the CPU, for inference in float.
+// Layers of ESPNetv2's decoder that keep channels apart, on the CPU, for inference in float: plane by plane.
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
@@ -17,7 +17,7 @@ struct Map {
   Map(int64_t height, int64_t width)
       : height(static_cast<int>(height)),
         width(static_cast<int>(width)),
-        masks(borders(this->height, this->width, kernels<float>().lanes)) {}
+        masks(spatial_masks(this->height, this->width)) {}
   int64_t area() const { return static_cast<int64_t>(height) * width; }
   void convolve(const float* x, const float* spatial, float* y) const {
     const float open = 1;
@@ -104,8 +104,43 @@ Tensor pyramid_pool(const Tensor& input, const Tensor& weights, at::IntArrayRef 
   return y;
 }
 
+// The coarser map at the size of the finer one, plus that, normalised; parameters (C, 3): scale, shift, the PReLU's
+// slope - 1.
+Tensor upsample_add(const Tensor& coarse, const Tensor& fine, const Tensor& parameters) {
+  const int64_t channels = parameters.size(0);
+  check_input(coarse, channels);
+  check_input(fine, channels);
+  TORCH_CHECK(coarse.size(0) == fine.size(0) && coarse.size(2) <= fine.size(2) && coarse.size(3) <= fine.size(3),
+              "the coarser map, ", coarse.sizes(), ", must have as many images as the finer one, ", fine.sizes(),
+              ", and be no larger");
+  const Tensor from = coarse.contiguous(), to = fine.contiguous(), packed = parameters.contiguous();
+  Tensor y = at::empty(to.sizes(), to.options());
+  const Map small(from.size(2), from.size(3)), large(to.size(2), to.size(3));
+  const Resizer resizer(small, large);
+  const float *low = from.const_data_ptr<float>(), *high = to.const_data_ptr<float>(),
+              *prm = packed.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const int64_t margin = 3 * kMaxLanes;
+  at::parallel_for(0, to.size(0) * channels, 1, [&](int64_t begin, int64_t end) {
+    Pieces<float> pieces(scratch<float>(Pieces<float>::size(3, small.area() + 2 * large.area(), margin), Purpose::tile),
+                         margin);
+    float *plane = pieces.take(small.area()), *between = pieces.take(large.area()), *sum = pieces.take(large.area());
+    for (int64_t i = begin; i < end; ++i) {
+      std::copy_n(low + i * small.area(), small.area(), plane);
+      resizer(plane, between, sum);
+      const float *own = high + i * large.area(), *p = prm + i % channels * 3;
+      for (int64_t j = 0; j < large.area(); ++j) sum[j] += own[j];
+      training_kernels().norm_act(sum, large.area(), 0, p[0], p[1], p[2] + 1, 1, out + i * large.area());
+    }
+  });
+  return y;
+}
+
 }  // namespace
 
-TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) { m.impl("pyramid_pool", &pyramid_pool); }
+TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
+  m.impl("pyramid_pool", &pyramid_pool);
+  m.impl("upsample_add", &upsample_add);
+}
 
 }  // namespace dicenet_mm
