@@ -23,17 +23,19 @@ def fuse(model: nn.Module) -> nn.Module:
     """Make a faster copy of a model for inference.
 
     DiCE units, the blocks around them and whole stages of blocks become one operator each, with normalisation,
-    activations, concatenation and shuffle inside; so do linear layers, global pooling, and point-wise, depth-wise and
-    some other convolutions with what follows them. Rows of these are called as one. Elsewhere normalisation is folded
-    into the convolution right before it. The copy computes the same outputs (to about 1e-5 of their scale in float32),
-    shares no state with ``model``, and is not for training. The fused layers are made for float32 on the CPU, where the
-    compiled operators run them; a copy that is moved or cast afterwards still works, more slowly.
+    activations, concatenation and shuffle inside; so do linear layers, global pooling, the decoder's layers, and
+    point-wise, depth-wise and some other convolutions with what follows them. Rows of these are called as one.
+    Elsewhere normalisation is folded into the convolution right before it, in the order in which a module holds them.
+    The copy computes the same outputs (to about 1e-5 of their scale in float32), shares no state with ``model``, and is
+    not for training. The fused layers are made for float32 on the CPU, where the compiled operators run them, on
+    batches (N, C, H, W); a copy that is moved or cast afterwards still works, more slowly.
 
     Args:
         model: Any model of the toolkit, or any other module, in evaluation mode throughout.
 
     Returns:
-        The copy, in evaluation mode, its parameters without gradients. Fusing it again changes nothing.
+        The copy, in evaluation mode, its parameters without gradients. Fusing it again changes nothing. It is for
+        running as it is: hooks of what was fused are gone, and rows run the layers that they were made of.
 
     Raises:
         RuntimeError: If the model, or a part of it, is in training mode.
@@ -100,12 +102,12 @@ def _fold_norms(module: nn.Module) -> nn.Module:
     if isinstance(module, ConvModule) and ('conv', 'norm') not in pairwise(module.order):
         return module
     place, last = '', None
-    for name, child in module.named_children():
+    for name, child in list(module._modules.items()):  # named_children() would leave out what comes twice
         if (isinstance(child, _BatchNorm) and child.running_mean is not None and type(last) is nn.Conv2d
                 and last.out_channels == child.num_features):
             setattr(module, place, fuse_conv_bn_eval(last, child))
             setattr(module, name, nn.Identity())
-        else:
+        elif child is not None:
             _fold_norms(child)
         place, last = name, child
     return module
@@ -117,7 +119,7 @@ def _fuse_convs(module: nn.Module) -> nn.Module:
         return fuse_conv(module) or module
     if isinstance(module, nn.Linear):
         return fuse_linear(module) or module
-    if isinstance(module, ConvModule) and module.order == ('conv', 'norm', 'act') and (
+    if type(module) is ConvModule and module.order == ('conv', 'norm', 'act') and (
             not module.with_norm or isinstance(module.norm, nn.Identity)) and not module.with_explicit_padding:
         fused = fuse_conv(module.conv, module.activate if module.with_activation else None)
         if fused is not None:
@@ -130,7 +132,7 @@ def _fuse_convs(module: nn.Module) -> nn.Module:
 
 
 def _join(module: nn.Module) -> nn.Module:
-    """Rows of fused layers."""
+    """Rows of fused layers into one call each, the longest there are."""
     if type(module) is DiCENet:
         levels = {name: getattr(module, name) for name in module.levels}
         if None not in map(layers_of, levels.values()):

@@ -24,6 +24,7 @@ from .functional import dim_conv
 from .reference import resize_axis
 
 ROWS = 16  # of a tile of point-wise weights
+LATER_SLOPE = 11  # place of a slope less one in the parameters of a depth-wise convolution, of a PReLU that comes later
 #: Device types whose DiCE unit is one operator. All others of this module are for the CPU.
 UNIT_DEVICES = frozenset(d for d in ('cpu', 'cuda') if library.has_kernel('dice_unit', d))
 
@@ -57,10 +58,12 @@ def pack_pyramid_pool(branches: Sequence[tuple[Tensor, Tensor, Tensor]],
 
     Returns:
         (D, branches, 2, 12): of each branch its convolution, then its part of the merging one, of which the first
-        holds the bias; nine taps, the bias, zero, the slope less one.
+        holds the bias; each as :func:`pack_spatial` does it, without a PReLU of its own.
     """
-    def pack(weight, bias, slope):
-        return torch.cat((weight.flatten(1), torch.stack((bias, 0 * bias, slope - 1), dim=1)), dim=1)
+    def pack(weight, bias, later_slope):
+        packed = pack_spatial(weight, bias, torch.ones_like(bias))
+        packed[:, LATER_SLOPE] = later_slope - 1
+        return packed
 
     weight, bias, slope = merge
     merges = [pack(weight[:, i], bias if i == 0 else 0 * bias, slope) for i in range(len(branches))]
@@ -234,9 +237,9 @@ def pyramid_pool(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
     for branch, height, width in zip(weights.unbind(1), sizes[::2], sizes[1::2]):
         before, after = branch.unbind(1)
         y = _depth_wise(resize_axis(resize_axis(x, 2, height), 3, width), before, 1)
-        y = _prelu(resize_axis(resize_axis(y, 2, x.shape[2]), 3, x.shape[3]), before[:, 11])
+        y = _prelu(resize_axis(resize_axis(y, 2, x.shape[2]), 3, x.shape[3]), before[:, LATER_SLOPE])
         merged = merged + _depth_wise(y, after, 1)
-    return _prelu(merged, weights[:, 0, 1, 11])
+    return _prelu(merged, weights[:, 0, 1, LATER_SLOPE])
 
 
 def upsample_add(coarse: Tensor, fine: Tensor, parameters: Tensor) -> Tensor:
@@ -246,6 +249,9 @@ def upsample_add(coarse: Tensor, fine: Tensor, parameters: Tensor) -> Tensor:
         coarse: (N, C, h, w), no larger than ``fine``.
         fine: (N, C, H, W).
         parameters: Scale, shift and the slope less one, (C, 3).
+
+    Raises:
+        RuntimeError: If the compiled operator finds ``coarse`` larger than ``fine``, or other images in it.
     """
     if compiled(coarse) and compiled(fine):
         return torch.ops.dicenet_mm.upsample_add.default(coarse, fine, parameters)

@@ -3,6 +3,7 @@ import copy
 import io
 import mmap
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,14 @@ from mmcv.cnn import ConvModule
 from torch import nn
 
 import dicenet_mm
-from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock
+from dicenet_mm.layers import (
+    DiCEBlock,
+    DiCEUnit,
+    EfficientPyramidPool,
+    StridedDiCEBlock,
+    UpsampleAdd,
+    conv_norm_act,
+)
 from dicenet_mm.models.backbones import DiCENet
 from tests.naive import randomised
 
@@ -61,15 +69,30 @@ def shared(conv):
     return nn.Sequential(nn.Sequential(conv, nn.BatchNorm2d(12)), nn.Sigmoid(), nn.Sequential(conv, nn.BatchNorm2d(12)))
 
 
+def repeated(act):
+    return nn.Sequential(act, nn.Conv2d(12, 12, 3), act, nn.BatchNorm2d(12))
+
+
+class WithSkip(ConvModule):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
 @pytest.mark.parametrize('make', [
+    lambda: repeated(nn.ReLU()),
+    lambda: WithSkip(12, 12, 1, norm_cfg=dict(type='BN')),
+    lambda: conv_norm_act(12, 12, 1, norm_layer=partial(nn.BatchNorm2d, track_running_stats=False)),
+    lambda: conv_norm_act(12, 12, 1, norm_layer=partial(nn.BatchNorm2d, affine=False)),
+    *(lambda norm=norm: EfficientPyramidPool(12, 4, 6, norm_layer=norm) for norm in (
+        nn.InstanceNorm2d, partial(nn.BatchNorm2d, affine=False), partial(nn.GroupNorm, 2))),
     lambda: ConvModule(12, 12, 3, order=('norm', 'act', 'conv'), norm_cfg=dict(type='BN')),
     lambda: nn.Sequential(nn.Conv2d(12, 20, 3), nn.ReLU(), nn.BatchNorm2d(20)),
     lambda: nn.Sequential(nn.Conv2d(12, 20, 3), nn.BatchNorm2d(20, track_running_stats=False)),
     lambda: nn.Sequential(nn.Conv2d(12, 20, 3, bias=False), nn.BatchNorm2d(20, affine=False)),
     lambda: shared(nn.Conv2d(12, 12, 3)),
 ])
-def test_normalisation_of_any_module(make):
-    """It folds into the convolution right before it, and only there."""
+def test_layers_around_normalisation_of_any_kind(make):
+    """It folds into the convolution right before it, and only there and where it can."""
     assert_same(randomised(make()), torch.randn(2, 12, 7, 9))
 
 
@@ -80,6 +103,14 @@ def test_backbone(size, widen_factor):
     assert_same(model, torch.randn(2, 3, *size))
     model.out_indices = (1, 4)  # nothing lies between stem and max pool then
     assert_same(model, torch.randn(3, 3, *size))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('norm', [nn.InstanceNorm2d, partial(nn.BatchNorm2d, affine=False), nn.Identity,
+                                  partial(nn.BatchNorm2d, track_running_stats=False)])
+def test_an_enlarged_map_is_normalised_by_anything(norm):
+    layer, (coarse, fine) = randomised(UpsampleAdd(4, norm_layer=norm)), torch.randn(2, 3, 4, 8, 8)
+    torch.testing.assert_close(dicenet_mm.fuse(layer)(coarse[..., :3, :5], fine), layer(coarse[..., :3, :5], fine))
 
 
 def test_original_is_untouched_and_shares_nothing():

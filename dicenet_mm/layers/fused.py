@@ -279,13 +279,13 @@ def _strided_packs(block: StridedDiCEBlock) -> list[Tensor] | None:
 
 
 def _pyramid_pool(pool: EfficientPyramidPool) -> nn.Module | None:
-    affine, (norm, act) = _affine(pool.norm_act[0]), pool.norm_act
-    slopes, merge, project = _slope(act, norm.weight), _folded(pool.merge), _point(pool.project)
+    affine, act = _affine(pool.norm_act[0]), pool.norm_act[1]
+    slopes, merge, project = affine and _slope(act, affine[0]), _folded(pool.merge), _point(pool.project)
     if isinstance(pool.out, nn.Conv2d):
         out = inference.pack_point(pool.out.weight, pool.out.bias, torch.ones(pool.out.out_channels))
     else:
         out = _point(pool.out)
-    if affine is None or slopes is None or not (merge and project and out):
+    if slopes is None or not (merge and project and out):
         return None
     branches = [(conv.weight * scale.view(-1, 1, 1, 1), shift, slope) for conv, scale, shift, slope in zip(
         pool.branches, *(value.chunk(len(pool.branches)) for value in (*affine, slopes)))]
@@ -302,8 +302,9 @@ def _gated_conv(layer: EfficientPointWise) -> nn.Module | None:
 
 
 def _upsample_add(layer: UpsampleAdd) -> nn.Module | None:
-    affine, slope = _affine(layer[0]), _slope(layer[1], layer[0].weight)
-    if affine is None or slope is None:
+    affine = _affine(layer[0])
+    slope = affine and _slope(layer[1], affine[0])
+    if slope is None:
         return None
     return FusedUpsampleAdd(parameters=[torch.stack((*affine, slope - 1), dim=1)])
 
@@ -340,7 +341,7 @@ def _folded(layers: nn.Sequential) -> tuple[Tensor, Tensor, Tensor] | None:
     """Weight, bias and slope of a convolution, a batch normalisation and an activation."""
     conv, norm, act = layers
     slope = _slope(act, conv.weight)
-    if not isinstance(norm, _BatchNorm) or slope is None:
+    if not isinstance(norm, _BatchNorm) or norm.running_var is None or slope is None:
         return None
     weight, bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
                                         norm.weight, norm.bias)

@@ -12,27 +12,32 @@ from .fused import FusedLayer
 
 
 class FusedSequence(nn.Sequential):
-    """Modules in a row that consist of fused layers, as one operator.
+    """Modules in a row that consist of fused layers, as one operator: (N, C, H, W) -> what the last of them returns.
 
     A layer's weights drive the interpreter out of the caches. It takes 20 us and more to come back after each, as long
-    as a convolution of a small map.
+    as a convolution of a small map. So the layers are listed once; modules that are put in later do not count.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module]):
         super().__init__(OrderedDict(modules))
-        self.layers = [layer for module in modules.values() for layer in layers_of(module)]
-        self.operators = ' '.join(layer.operator for layer in self.layers)
-        self.counts = [n for layer in self.layers for n in (len(layer._buffers), len(layer.numbers))]
-        self.numbers = [n for layer in self.layers for n in layer.numbers]
-        self.kept = [len(self.layers) - 1]
+        self._layers = [layer for module in modules.values() for layer in layers_of(module)]
+        self._operators = ' '.join(layer.operator for layer in self._layers)
+        self._counts = [n for layer in self._layers for n in (len(layer._buffers), len(layer.numbers))]
+        self._numbers = [n for layer in self._layers for n in layer.numbers]
+        self._kept = [len(self._layers) - 1]
 
-    def run(self, x: Tensor) -> list[Tensor]:
-        """What the layers ``kept`` return."""
-        weights = [tensor for layer in self.layers for tensor in layer._buffers.values()]
-        return torch.ops.dicenet_mm.sequence.default(x, self.operators, weights, self.counts, self.numbers, self.kept)
+    def _run(self, x: Tensor) -> list[Tensor]:
+        weights = [tensor for layer in self._layers for tensor in layer._buffers.values()]
+        return torch.ops.dicenet_mm.sequence.default(x, self._operators, weights, self._counts, self._numbers,
+                                                     self._kept)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.run(x)[0] if inference.compiled(x) else super().forward(x)
+        return self._run(x)[0] if inference.compiled(x) else super().forward(x)
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        if isinstance(index, slice):
+            return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
 
 
 class FusedLevels(FusedSequence):
@@ -43,11 +48,11 @@ class FusedLevels(FusedSequence):
         self.out_indices = out_indices
         self.out_channels = out_channels
         ends = list(accumulate(len(layers_of(level)) for level in levels.values()))
-        self.kept = [ends[i] - 1 for i in out_indices]
+        self._kept = [ends[i] - 1 for i in out_indices]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if inference.compiled(x):
-            return tuple(self.run(x))
+            return tuple(self._run(x))
         maps = list(accumulate(self, lambda y, level: level(y), initial=x))[1:]
         return tuple(maps[i] for i in self.out_indices)
 
@@ -56,9 +61,9 @@ def layers_of(module: nn.Module) -> list[FusedLayer] | None:
     """The fused layers that a module runs one after the other, or None if there is more to it."""
     if isinstance(module, FusedLayer):
         return [module] if module.operator else None
-    if isinstance(module, (nn.Identity, nn.Dropout)):
+    if type(module) in (nn.Identity, nn.Dropout):
         return []
-    if type(module) is not FusedSequence and type(module).forward is not nn.Sequential.forward:
+    if type(module) not in (nn.Sequential, FusedSequence):
         return None
     parts = list(map(layers_of, module))
     return None if None in parts else [layer for part in parts for layer in part]

@@ -23,13 +23,18 @@ c10::TypedOperatorHandle<F> find(const std::string& name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(("dicenet_mm::" + name).c_str(), "").typed<F>();
 }
 
+const Tensor& only(TensorList weights) {
+  TORCH_CHECK(weights.size() == 1, "a layer of a sequence takes one tensor, got ", weights.size());
+  return weights[0];
+}
+
 Layer of_nothing(const char* name) {
   return [op = find<Tensor(const Tensor&)>(name)](const Tensor& x, TensorList, IntArrayRef) { return op.call(x); };
 }
 
 Layer of_one(const char* name) {
   return [op = find<Tensor(const Tensor&, const Tensor&)>(name)](const Tensor& x, TensorList weights, IntArrayRef) {
-    return op.call(x, weights[0]);
+    return op.call(x, only(weights));
   };
 }
 
@@ -41,13 +46,14 @@ Layer of_several(const char* name) {
 
 Layer of_flat(const char* name) {
   return [op = find<Tensor(const Tensor&, const Tensor&, IntArrayRef)>(name)](
-             const Tensor& x, TensorList weights, IntArrayRef sizes) { return op.call(x, weights[0], sizes); };
+             const Tensor& x, TensorList weights, IntArrayRef sizes) { return op.call(x, only(weights), sizes); };
 }
 
 Layer of_stage(const char* name) {
   return [op = find<Tensor(const Tensor&, const Tensor&, bool, IntArrayRef)>(name)](
              const Tensor& x, TensorList weights, IntArrayRef numbers) {
-    return op.call(x, weights[0], numbers[0], numbers.slice(1));
+    TORCH_CHECK(!numbers.empty(), "a stage of a sequence lacks its sizes");
+    return op.call(x, only(weights), numbers[0], numbers.slice(1));
   };
 }
 
@@ -58,6 +64,7 @@ Layer of_several_without_gate(const char* name) {
 
 Tensor linear(const Tensor& x, TensorList weights, IntArrayRef) {
   static const Layer point_wise = of_several("point_wise");
+  TORCH_CHECK(x.dim() > 0, "a linear layer takes a tensor of one dimension at least");
   std::vector<c10::SymInt> sizes = x.sym_sizes().vec();
   const Tensor y = point_wise(x.reshape_symint({-1, sizes.back(), 1, 1}), weights, {});
   sizes.back() = y.sym_size(1);
@@ -100,6 +107,7 @@ std::vector<Tensor> sequence(const Tensor& input, const std::string& operators, 
     if (outs.size() < kept.size() && kept[outs.size()] == static_cast<int64_t>(i)) outs.push_back(x);
     weights = weights.slice(tensors), numbers = numbers.slice(sizes), counts = counts.slice(2);
   }
+  TORCH_CHECK(outs.size() == kept.size(), "kept must name layers of the sequence in ascending order, got ", kept);
   return outs;
 }
 

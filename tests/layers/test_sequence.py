@@ -1,11 +1,11 @@
 """Rows of fused layers as one operator."""
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
 from dicenet_mm.ops import library
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
-from mmengine.model import Sequential
 from torch import nn
 
 import dicenet_mm
@@ -19,16 +19,17 @@ BN = dict(norm_cfg=dict(type='BN'))
 ROWS = {
     'head': lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(12, 20, 1, bias=False), nn.Flatten(),
                                   nn.Dropout(0.1), nn.Linear(20, 7)),
-    'nested': lambda: Sequential(nn.Conv2d(12, 20, 1), nn.Sequential(conv_norm_act(20, 12, 1),
-                                                                   DiCEBlock(12, 12, (5, 6)))),
+    'nested': lambda: nn.Sequential(nn.Conv2d(12, 20, 1),
+                                    nn.Sequential(conv_norm_act(20, 12, 1), DiCEBlock(12, 12, (5, 6)))),
     'separable': lambda: DepthwiseSeparableConvModule(12, 20, 3, padding=1, **BN),
     'separable in a row': lambda: nn.Sequential(DepthwiseSeparableConvModule(12, 20, 3, padding=1, **BN),
                                                 nn.Conv2d(20, 7, 1)),
+    'names': lambda: nn.Sequential(OrderedDict(layers=nn.Conv2d(12, 20, 1), forward_hooks=nn.Conv2d(20, 7, 1))),
     'no activation': lambda: nn.Sequential(ConvModule(12, 20, 1, act_cfg=None, **BN), ConvModule(20, 7, 1)),
 }
 #: What takes other operators than ours, after which rows begin anew.
 MIXED = {
-    'first': lambda: nn.Sequential(nn.Sigmoid(), nn.Sequential(nn.Conv2d(12, 20, 1), nn.Conv2d(20, 7, 1))),
+    'after another': lambda: nn.Sequential(nn.Sigmoid(), nn.Sequential(nn.Conv2d(12, 20, 1), nn.Conv2d(20, 7, 1))),
     'other pooling': lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Conv2d(12, 20, 1), nn.Flatten(2)),
     'own forward': lambda: Residual(nn.Conv2d(12, 12, 1), nn.Conv2d(12, 12, 1)),
 }
@@ -44,6 +45,8 @@ def test_same_outputs(name):
     model, x = randomised((ROWS | MIXED)[name]()), torch.randn(3, 12, 5, 6)
     fused = dicenet_mm.fuse(model)
     assert (type(fused) is FusedSequence) == (name in ROWS)
+    if name == 'after another':
+        assert type(fused[1]) is FusedSequence
     with torch.no_grad():
         torch.testing.assert_close(fused(x), model(x), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(fused(x.clone().requires_grad_()), model(x), rtol=1e-4, atol=1e-5)
@@ -60,7 +63,7 @@ def test_rows_can_be_indexed_sliced_and_iterated():
         y = layer(y)
     torch.testing.assert_close(y, model(x), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(fused[1:](fused[0](x)), model(x), rtol=1e-4, atol=1e-5)
-    assert type(fused[1:]) is FusedSequence
+    assert torch.equal(fused[3:4](x), x) and torch.equal(fused[:0](x), x)
 
 
 @torch.no_grad()
@@ -69,6 +72,7 @@ def test_backbones_return_the_maps_that_were_asked_for(out_indices):
     model, x = randomised(DiCENet(0.1, input_size=64, out_indices=out_indices)), torch.randn(2, 3, 64, 64)
     fused = dicenet_mm.fuse(model)
     assert type(fused) is FusedLevels and fused.out_channels == model.out_channels
+    torch.testing.assert_close(fused[:2](x), fused.pool(fused.stem(x)))
     for levels in fused, copy.deepcopy(fused).double():
         maps = levels(x.to(next(levels.buffers()).dtype))
         assert len(maps) == len(out_indices)
@@ -90,8 +94,25 @@ def test_weights_that_are_loaded_later_count():
     (dict(counts=[0]), 'max_pool comes without its counts'),
     (dict(counts=[1, 0]), 'max_pool takes 1 tensors and 0 numbers, but 0 and 0 are left'),
     (dict(counts=[0, -1]), 'are left'),
+    (dict(operators='spatial_conv'), 'takes one tensor, got 0'),
+    (dict(operators='dice_unit', weights=[torch.ones(3)], counts=[1, 0]), 'four sizes'),
+    (dict(operators='dice_stage', weights=[torch.ones(3)], counts=[1, 0]), 'lacks its sizes'),
+    (dict(operators='grouped_conv'), 'got none'),
+    (dict(kept=[1]), 'kept must name layers'),
+    (dict(operators='max_pool max_pool', counts=[0, 0, 0, 0], kept=[1, 0]), 'kept must name layers'),
 ])
 def test_refuses_what_does_not_fit(change, message):
     args = dict(operators='max_pool', weights=[], counts=[0, 0], numbers=[], kept=[0])
     with pytest.raises(RuntimeError, match=message):
         torch.ops.dicenet_mm.sequence(torch.randn(1, 3, 4, 4), **args | change)
+
+
+@pytest.mark.parametrize('name', ['strided_conv', 'strided_conv_pool'])
+def test_refuses_layers_without_weights(name):
+    with pytest.raises(RuntimeError):
+        getattr(torch.ops.dicenet_mm, name)(torch.randn(1, 3, 4, 4), [])
+
+
+def test_a_linear_layer_refuses_a_number():
+    with pytest.raises(RuntimeError, match='one dimension'), torch.no_grad():
+        dicenet_mm.fuse(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)).eval())(torch.tensor(1.))

@@ -21,34 +21,31 @@ struct Map {
   int64_t area() const { return static_cast<int64_t>(height) * width; }
   void convolve(const float* x, const float* spatial, float* y) const {
     const float open = 1;
-    inference_kernels().image.spatial(x, height, width, masks.data(), spatial, &open, y);
+    run.image.spatial(x, height, width, masks.data(), spatial, &open, y);
   }
   const int height, width;
   const std::vector<uint32_t> masks;
+  const InferenceKernels& run = inference_kernels();
 };
 
-// Of one plane, whose margins may be read as those of its result.
+// Of one plane at a time; the margins of `x` and `between` are read.
 class Resizer {
  public:
   Resizer(const Map& from, const Map& to)
       : rows_(from.height, to.height, false), columns_(from.width, to.width, false) {}
   void operator()(const float* x, float* between, float* y) const {
     const Band<float> rows = rows_.band(), columns = columns_.band();
-    const Kernels<float>& run = kernels<float>();
-    run.resize_rows(rows, {x, between, 1, 0, 0, columns.in});
-    run.resize_columns(columns, {between, y, 1, 0, 0, rows.out});
+    run_.resize_rows(rows, {x, between, 1, 0, 0, columns.in});
+    run_.resize_columns(columns, {between, y, 1, 0, 0, rows.out});
   }
 
  private:
   const Resize<float> rows_, columns_;
+  const Kernels<float>& run_ = kernels<float>();
 };
 
-void prelu(const float* x, int64_t count, float slope_less_one, float* y) {
-  training_kernels().norm_act(x, count, 0, 1, 0, slope_less_one + 1, 1, y);
-}
-
-struct Branch {
-  Branch(const Map& outer, int64_t height, int64_t width)
+struct PoolBranch {
+  PoolBranch(const Map& outer, int64_t height, int64_t width)
       : inner(height, width), resized(inner.height != outer.height || inner.width != outer.width),
         there(outer, inner), back(inner, outer) {}
   const Map inner;
@@ -66,7 +63,7 @@ Tensor pyramid_pool(const Tensor& input, const Tensor& weights, at::IntArrayRef 
   const Tensor x = input.contiguous(), packed = weights.contiguous();
   Tensor y = at::empty(x.sizes(), x.options());
   const Map outer(x.size(2), x.size(3));
-  std::vector<Branch> branches;
+  std::vector<PoolBranch> branches;
   int64_t rows = outer.height, columns = outer.width;
   for (int64_t i = 0; i < count; ++i) {
     TORCH_CHECK(sizes[2 * i] > 0 && sizes[2 * i + 1] > 0, "sizes of branches must be positive, got ", sizes);
@@ -76,6 +73,10 @@ Tensor pyramid_pool(const Tensor& input, const Tensor& weights, at::IntArrayRef 
   const int64_t area = outer.area(), largest = rows * columns, margin = columns + 1 + 3 * kMaxLanes;
   const float *in = x.const_data_ptr<float>(), *parameters = packed.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
+  const auto norm_act = training_kernels().norm_act;
+  auto prelu = [&](const float* from, float slope_less_one, float* to) {
+    norm_act(from, area, 0, 1, 0, slope_less_one + 1, 1, to);
+  };
   at::parallel_for(0, x.size(0) * channels, 1, [&](int64_t from, int64_t to) {
     Pieces<float> pieces(scratch<float>(Pieces<float>::size(4, 2 * (area + largest), margin), Purpose::tile), margin);
     float *plane = pieces.take(area), *merged = pieces.take(area), *a = pieces.take(largest), *b = pieces.take(largest);
@@ -85,7 +86,7 @@ Tensor pyramid_pool(const Tensor& input, const Tensor& weights, at::IntArrayRef 
       std::fill(sum, sum + area, 0.f);
       const float* first = parameters + i % channels * count * 2 * kSpatial;
       for (int64_t k = 0; k < count; ++k) {
-        const Branch& branch = branches[k];
+        const PoolBranch& branch = branches[k];
         const float *before = first + k * 2 * kSpatial, *after = before + kSpatial;
         if (branch.resized) {
           branch.there(plane, a, b);
@@ -94,11 +95,11 @@ Tensor pyramid_pool(const Tensor& input, const Tensor& weights, at::IntArrayRef 
         } else {
           outer.convolve(plane, before, a);
         }
-        prelu(a, area, before[kLaterSlope], b);
+        prelu(a, before[kLaterSlope], b);
         outer.convolve(b, after, merged);
         for (int64_t j = 0; j < area; ++j) sum[j] += merged[j];
       }
-      prelu(sum, area, first[kSpatial + kLaterSlope], sum);
+      prelu(sum, first[kSpatial + kLaterSlope], sum);
     }
   });
   return y;
@@ -121,6 +122,7 @@ Tensor upsample_add(const Tensor& coarse, const Tensor& fine, const Tensor& para
               *prm = packed.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
   const int64_t margin = 3 * kMaxLanes;
+  const auto norm_act = training_kernels().norm_act;
   at::parallel_for(0, to.size(0) * channels, 1, [&](int64_t begin, int64_t end) {
     Pieces<float> pieces(scratch<float>(Pieces<float>::size(3, small.area() + 2 * large.area(), margin), Purpose::tile),
                          margin);
@@ -130,7 +132,7 @@ Tensor upsample_add(const Tensor& coarse, const Tensor& fine, const Tensor& para
       resizer(plane, between, sum);
       const float *own = high + i * large.area(), *p = prm + i % channels * 3;
       for (int64_t j = 0; j < large.area(); ++j) sum[j] += own[j];
-      training_kernels().norm_act(sum, large.area(), 0, p[0], p[1], p[2] + 1, 1, out + i * large.area());
+      norm_act(sum, large.area(), 0, p[0], p[1], p[2] + 1, 1, out + i * large.area());
     }
   });
   return y;

@@ -42,10 +42,10 @@ std::vector<S*> planes_of(S* x, int64_t area, int64_t count) {
   return planes;
 }
 
-// The masks that UnitKernels::spatial wants of an image, which needs none where a row fills half a vector.
+// The masks that UnitKernels::spatial wants of an image.
 inline std::vector<uint32_t> spatial_masks(int height, int width) {
   const int lanes = kernels<float>().lanes;
-  return 2 * width <= lanes ? borders(height, width, lanes) : std::vector<uint32_t>();
+  return is_narrow(width, lanes) ? borders(height, width, lanes) : std::vector<uint32_t>();
 }
 
 static_assert(kLocal == UnitWeights::kParameters && kSpatial == UnitWeights::kParameters);
@@ -53,8 +53,8 @@ static_assert(kLocal == UnitWeights::kParameters && kSpatial == UnitWeights::kPa
 struct PointWise {
   // weight (tiles, planes, kRows), affine (channels, 2)
   explicit PointWise(at::TensorList p)
-      : planes(static_cast<int>(p[0].size(1))),
-        channels(static_cast<int>(p[1].size(0))),
+      : planes(static_cast<int>(p.at(0).size(1))),
+        channels(static_cast<int>(p.at(1).size(0))),
         tiles(static_cast<int>(p[0].size(0))),
         weight(p[0].const_data_ptr<float>()),
         affine(p[1].const_data_ptr<float>()) {}

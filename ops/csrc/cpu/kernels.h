@@ -77,6 +77,9 @@ constexpr int kRows = 16;     // output channels that lie together in the weight
 constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
 constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
+// Whether rows would leave most lanes idle: such planes are flattened, and take masks of their borders. Static, as each
+// instruction set compiles its own.
+static constexpr bool is_narrow(int width, int lanes) { return 2 * width <= lanes; }
 // Of a channel of the local fusion, in each branch u -> p u + r min(u, m); then the bias and the PReLU's
 // slope - 1.
 constexpr int kLocal = 12;
@@ -89,7 +92,7 @@ struct UnitKernels {
   // The same, the height and width branches given as (channels, plane).
   void (*local_fusion_resized)(const Tile<float>&, const float* height, const float* width, const float* local,
                                float* y, float* sums);
-  // 3x3 convolution of a plane, PReLU, times the gate; `borders` as in Tile.
+  // 3x3 convolution of a plane, PReLU, times the gate; `borders` as in Tile, where rows are narrow.
   void (*spatial)(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
                   const float* gate, float* y);
   // out (rows) = matrix (rows, columns) . x

@@ -76,6 +76,7 @@ Tensor grouped_conv(const Tensor& input, at::TensorList weights, const std::opti
     groups.emplace_back(weights.slice(i, 2));
     channels += groups.back().channels;
   }
+  TORCH_CHECK(!groups.empty(), "a grouped convolution takes two packs for each group, got none");
   const int64_t count = static_cast<int64_t>(groups.size()), taken = groups[0].planes / 9, given = channels / count;
   check_input(input, count * taken);
   const Tensor x = input.contiguous();
@@ -85,8 +86,7 @@ Tensor grouped_conv(const Tensor& input, at::TensorList weights, const std::opti
   const Tensor factors = gate ? gate->contiguous() : Tensor();
   const float *in = x.const_data_ptr<float>(), *factor = gate ? factors.const_data_ptr<float>() : nullptr;
   float* out = y.mutable_data_ptr<float>();
-  const int64_t area = (height * row + kColumns - 1) / kColumns * kColumns,  // what the kernel computes
-      size = area + 2 * (row + 1);
+  const int64_t area = height * row, size = area + 2 * (row + 1);
   for_each_image(images * count, [&](int64_t i) {
     const PointWise& point = groups[i % count];
     float *memory = scratch<float>(taken * size + given * area, Purpose::image), *computed = memory + taken * size;

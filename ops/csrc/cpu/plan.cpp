@@ -130,7 +130,7 @@ S* scratch(int64_t size, Purpose purpose) {
   Memory& memory = memories[static_cast<int>(purpose)];
   const size_t needed = size * sizeof(S) + line;
   if (memory.held < needed) {
-    memory.bytes.reset();
+    memory.bytes.reset(), memory.held = 0;
     memory.bytes.reset(new char[needed]);
     memory.held = needed;
   }

@@ -134,7 +134,7 @@ INLINE void spatial_flat(const float* x, int64_t area, int width, const uint32_t
 void spatial_plane(const float* x, int height, int width, const uint32_t* borders, const float* spatial,
                    const float* gate, float* y) {
   const V bias = simd::splat(spatial[kBias]), p = simd::splat(*gate), q = p * simd::splat(spatial[kSlope]);
-  if (2 * width <= simd::lanes)
+  if (is_narrow(width, simd::lanes))
     return spatial_flat(x, static_cast<int64_t>(height) * width, width, borders, spatial, bias, p, q, y);
   int column = 0;
   for (; width - column > 2 * simd::lanes; column += 3 * simd::lanes)
@@ -170,7 +170,7 @@ INLINE void multiply_some_rows(const float* matrix, const float* x, int columns,
 }
 
 void multiply_rows(const float* matrix, const float* x, int rows, int columns, float* out) {
-  int r = 0;
+  int64_t r = 0;
   for (; r + 4 <= rows; r += 4) multiply_some_rows<4>(matrix + r * columns, x, columns, out + r);
   for (; r < rows; ++r) multiply_some_rows<1>(matrix + r * columns, x, columns, out + r);
 }
