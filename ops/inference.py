@@ -36,6 +36,13 @@ def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> list[Tensor]:
     return [rows.unflatten(0, (-1, ROWS)).transpose(1, 2).contiguous(), torch.stack((bias, slope - 1), dim=1)]
 
 
+def unpack_point(point: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight (C_out, C_in n n), bias and slope less one of a packed convolution, a group below the other."""
+    affine = torch.cat(tuple(point[1::2]))
+    weight = torch.cat([w.transpose(1, 2).flatten(0, 1)[:len(a)] for w, a in zip(point[::2], point[1::2])])
+    return weight, affine[:, 0], affine[:, 1]
+
+
 def pack_groups(weight: Tensor, bias: Tensor, slope: Tensor, groups: int) -> list[Tensor]:
     """Pack a grouped convolution (C_out, C_in / groups, n, n)."""
     parts = zip(*(value.chunk(groups) for value in (weight, bias, slope)))
@@ -168,10 +175,9 @@ def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
 
 
 def _grouped(x: Tensor, point: Sequence[Tensor], size: int) -> Tensor:
-    weights, affine = point[::2], torch.cat(tuple(point[1::2]))
-    weight = torch.cat([w.transpose(1, 2).flatten(0, 1)[:len(a)] for w, a in zip(weights, point[1::2])])
+    weight, bias, slope_minus_one = unpack_point(point)
     weight = weight.unflatten(1, (-1, size, size))
-    return _prelu(F.conv2d(x, weight, affine[:, 0], padding=size // 2, groups=len(weights)), affine[:, 1])
+    return _prelu(F.conv2d(x, weight, bias, padding=size // 2, groups=len(point) // 2), slope_minus_one)
 
 
 def grouped_conv(x: Tensor, point: Sequence[Tensor], gate: Tensor | None = None) -> Tensor:
@@ -195,9 +201,8 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """
     if compiled(x):
         return torch.ops.dicenet_mm.strided_conv.default(x, point)
-    weight, affine = point
-    weight = weight.transpose(1, 2).flatten(0, 1)[:len(affine)].unflatten(1, (-1, 3, 3))
-    return _prelu(F.conv2d(x, weight, affine[:, 0], stride=2, padding=1), affine[:, 1])
+    weight, bias, slope_minus_one = unpack_point(point)
+    return _prelu(F.conv2d(x, weight.unflatten(1, (-1, 3, 3)), bias, stride=2, padding=1), slope_minus_one)
 
 
 def max_pool(x: Tensor) -> Tensor:

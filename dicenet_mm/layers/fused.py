@@ -46,9 +46,22 @@ class FusedPointWise(FusedLayer):
 
 
 class FusedLinear(FusedLayer):
-    """A linear layer, (..., C_in) -> (..., C_out)."""
+    """A linear layer, (..., C_in) -> (..., C_out).
+
+    Some modules take the weight and bias of theirs and multiply by themselves: these are unpacked for them.
+    """
 
     operator = 'linear'
+
+    @property
+    def weight(self) -> Tensor:
+        """(C_out, C_in)."""
+        return inference.unpack_point(self.pack('point'))[0]
+
+    @property
+    def bias(self) -> Tensor:
+        """(C_out,)."""
+        return inference.unpack_point(self.pack('point'))[1]
 
     def forward(self, x: Tensor) -> Tensor:
         y = inference.point_wise(x.reshape(-1, x.shape[-1], 1, 1), self.pack('point'))

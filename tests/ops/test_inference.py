@@ -148,6 +148,7 @@ def test_linear_layer(shape):
     fused = dicenet_mm.fuse(nn.Sequential(linear).eval())
     assert not library.LOADED or type(fused[0]) is FusedLinear
     torch.testing.assert_close(fused(x), linear(x), rtol=1e-4, atol=1e-5)
+    assert torch.equal(fused[0].weight, linear.weight) and torch.equal(fused[0].bias, linear.bias)
     torch.testing.assert_close(fused.double()(x.double()), linear.double()(x.double()), rtol=1e-4, atol=1e-5)
 
 
