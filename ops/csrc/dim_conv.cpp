@@ -45,7 +45,7 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("average_pool(Tensor x) -> Tensor");
   m.def("strided_conv_pool(Tensor x, Tensor[] point) -> Tensor");
   // `sizes`: height and width of each branch.
-  m.def("pyramid_pool(Tensor x, Tensor weights, int[] sizes) -> Tensor");
+  m.def("pyramid_pool(Tensor x, Tensor weights, SymInt[] sizes) -> Tensor");
   m.def("upsample_add(Tensor coarse, Tensor fine, Tensor parameters) -> Tensor");
   // Packed in one tensor, with the sizes that tell the parts apart.
   m.def("dice_unit(Tensor x, Tensor weights, int[] sizes) -> Tensor");

@@ -6,10 +6,13 @@ import shutil
 import pytest
 import torch
 from dicenet_mm.ops import library
+from torch import nn
 from torch.export import Dim
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
+from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.models.decode_heads import ESPNetv2Head
 from tests.ops.networks import raw_ssd
 from tests.test_fuse import randomised
 
@@ -94,3 +97,14 @@ def test_exports_for_any_batch(ssd, images, form, nodes):
         for count in (1, 2, 3):
             x = torch.randn(count, 3, 300, 300)
             assert_near(loaded(x), model(x), 1e-5)
+
+
+def test_segmentation_exports_for_images_of_any_size():
+    """In plain PyTorch it does not, as its pools ask which of two sizes is the larger one."""
+    encoder = DiCENet(0.1, input_size=64, out_indices=(0, 1, 2, 3))
+    model = dicenet_mm.fuse(randomised(nn.Sequential(encoder, ESPNetv2Head(encoder.out_channels, num_classes=3))))
+    sizes = {0: Dim('images'), 2: Dim('height', min=64, max=512), 3: Dim('width', min=64, max=512)}
+    with torch.no_grad():
+        program = torch.export.export(model, (torch.randn(2, 3, 96, 128),), dynamic_shapes=(sizes,))
+        x = torch.randn(1, 3, 160, 75)
+        assert_near([program.module()(x)], [model(x)], 1e-5)
