@@ -12,7 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .layers import DiCEUnit
-from .layers.fused import FusedLayer, FusedMaxPool, FusedStem, FusedStridedConv, fuse_conv, fuse_layer, fuse_linear
+from .layers.fused import FusedLayer, FusedMaxPool, FusedStem, FusedStridedConv
+from .layers.packing import fuse_conv, fuse_layer, fuse_linear
 from .layers.sequence import FusedLevels, FusedSequence, layers_of
 from .models.backbones import DiCENet
 

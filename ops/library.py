@@ -195,6 +195,7 @@ if LOADED:
                                  ('grouped_conv', _grouped_conv_fake, _grouped_conv_flops),
                                  ('strided_conv', _strided_conv_fake, _strided_conv_flops),
                                  ('max_pool', _max_pool_fake, no_flops),
+                                 ('strided_average_pool', _max_pool_fake, no_flops),
                                  ('average_pool', _average_pool_fake, no_flops),
                                  ('strided_conv_pool', _strided_conv_pool_fake, _strided_conv_flops),
                                  ('pyramid_pool', _pyramid_pool_fake, _pyramid_pool_flops),

@@ -74,6 +74,7 @@ Tensor linear(const Tensor& x, TensorList weights, IntArrayRef) {
 const std::unordered_map<std::string, Layer>& layers() {
   static const std::unordered_map<std::string, Layer> all{
       {"max_pool", of_nothing("max_pool")},
+      {"strided_average_pool", of_nothing("strided_average_pool")},
       {"average_pool", of_nothing("average_pool")},
       {"spatial_conv", of_one("spatial_conv")},
       {"point_wise", of_several("point_wise")},

@@ -30,6 +30,10 @@ ROWS = {
 #: What takes other operators than ours, after which rows begin anew.
 MIXED = {
     'after another': lambda: nn.Sequential(nn.Sigmoid(), nn.Sequential(nn.Conv2d(12, 20, 1), nn.Conv2d(20, 7, 1))),
+    **{f'pooling {options}': lambda options=options: nn.Sequential(
+        nn.AvgPool2d(3, **{'stride': 2, 'padding': 1, **options}), nn.Conv2d(12, 20, 1))
+       for options in (dict(stride=1), dict(padding=0), dict(ceil_mode=True), dict(count_include_pad=False),
+                       dict(divisor_override=5))},
     'other pooling': lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Conv2d(12, 20, 1), nn.Flatten(2)),
     'own forward': lambda: Residual(nn.Conv2d(12, 12, 1), nn.Conv2d(12, 12, 1)),
 }

@@ -77,13 +77,14 @@ def sequence(sizes):
             ('spatial_conv', [spatial()], []),
             ('grouped_conv', point(D, D, taps=3), []),
             ('max_pool', [], []),
+            ('strided_average_pool', [], []),
             ('strided_conv', point(D, 6, taps=3), []),
             ('average_pool', [], []),
             ('flatten', [], []),
             ('linear', point(6, 3), [])]
     counts = [n for _, weights, numbers in rows for n in (len(weights), len(numbers))]
     names, weights, numbers = zip(*rows)
-    return images(), ' '.join(names), sum(map(list, weights), []), counts, sum(numbers, []), [2, 7, 11]
+    return images(), ' '.join(names), sum(map(list, weights), []), counts, sum(numbers, []), [2, 7, 12]
 
 
 def flat(pack):
@@ -116,6 +117,7 @@ ARGUMENTS = {
     'grouped_conv': grouped_conv,
     'strided_conv': lambda sizes: (images(), point(D, 11, taps=3)),
     'max_pool': lambda sizes: (images(),),
+    'strided_average_pool': lambda sizes: (images(),),
     'average_pool': lambda sizes: (images(),),
     'strided_conv_pool': lambda sizes: (images(), point(D, 11, taps=3)),
     'pyramid_pool': pyramid_pool,

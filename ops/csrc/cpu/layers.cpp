@@ -167,6 +167,24 @@ Tensor max_pool(const Tensor& input) {
   return y;
 }
 
+// 3x3 with stride 2, zeros around the map counting: as a strided block's first step, without its convolution.
+Tensor strided_average_pool(const Tensor& input) {
+  check_input(input, input.size(1));
+  const Tensor x = input.contiguous();
+  const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
+  Tensor y = at::empty({x.size(0), x.size(1), halved(height), halved(width)}, x.options());
+  const int64_t area = static_cast<int64_t>(height) * width, out_area = y.size(2) * y.size(3);
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  const auto downsample = inference_kernels().downsample;
+  const float nothing[kSpatial] = {};
+  at::parallel_for(0, x.size(0) * x.size(1), 4, [&](int64_t from, int64_t to) {
+    float* unused = scratch<float>(out_area, Purpose::tile);
+    for (int64_t i = from; i < to; ++i) downsample(in + i * area, height, width, nothing, out + i * out_area, unused);
+  });
+  return y;
+}
+
 // Over the whole map.
 Tensor average_pool(const Tensor& input) {
   check_input(input, input.size(1));
@@ -211,6 +229,7 @@ TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("grouped_conv", &grouped_conv);
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
+  m.impl("strided_average_pool", &strided_average_pool);
   m.impl("average_pool", &average_pool);
   m.impl("strided_conv_pool", &strided_conv_pool);
 }
