@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from mmengine.visualization import Visualizer
 
@@ -25,9 +26,10 @@ def pytest_runtest_call():
 
 
 @pytest.fixture(autouse=True)
-def _no_other_visualizer():
-    """Hooks draw with the newest visualizer of the process, which may be another test's."""
+def _nothing_of_other_tests():
+    """Hooks draw with the newest visualizer of the process, and registries look in its newest default scope."""
     Visualizer._instance_dict.clear()
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

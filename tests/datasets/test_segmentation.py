@@ -22,12 +22,16 @@ NAMES = [f'picture {index}' for index in range(30)]
 
 
 def make(folder, names=NAMES, classes=('background', 'a', 'b'), **kwargs):
-    init_default_scope('mmseg')
     list_file = folder / 'list.txt'
     list_file.write_text('\n'.join(names) + '\n\n')
     return CheckedSegDataset(ann_file=str(list_file), data_prefix=dict(
         img_path=str(folder / 'images'), seg_map_path=str(folder / 'masks')), metainfo=dict(classes=list(classes)),
         pipeline=PIPELINE, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmseg')
 
 
 @pytest.fixture(scope='module')
@@ -139,7 +143,6 @@ def test_cityscapes(tmp_path):
 
 
 def test_digit_scenes(tmp_path):
-    init_default_scope('mmseg')
     dataset = DATASETS.build(dict(
         type='DigitScenesSegDataset', data_root=str(tmp_path), scenes=dict(train=2, val=1, size=(128, 96)),
         ann_file='VOC2007/ImageSets/Segmentation/train.txt', pipeline=PIPELINE,
@@ -158,7 +161,6 @@ def test_no_image_is_left(tmp_path):
 def test_small_images_are_padded_in_training():
     """Crops below the crop size: the mean in the image, 255 in the mask."""
     cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/_base_/models/espnetv2_segmentor.py')
-    init_default_scope('mmseg')
     preprocess = MODELS.build(cfg.model.data_preprocessor)
     sample = SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, 40, 60, dtype=torch.long)))
     out = preprocess(dict(inputs=[torch.full((3, 40, 60), 200, dtype=torch.uint8)], data_samples=[sample]), True)

@@ -29,7 +29,7 @@ class ESPNetv2Head(BaseDecodeHead):
         super().__init__(
             in_channels=tuple(in_channels), in_index=tuple(range(len(in_channels))), input_transform='multiple_select',
             channels=base_channels, num_classes=num_classes, out_channels=num_classes, dropout_ratio=0.,
-            align_corners=True, loss_decode=loss_decode or dict(type='CrossEntropyLoss', avg_non_ignore=True),
+            align_corners=True, loss_decode=loss_decode or dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True),
             init_cfg=init_cfg or dict(type='Kaiming', layer='Conv2d', mode='fan_out', nonlinearity='relu'), **kwargs)
         del self.conv_seg  # the last pool classifies
         *finer, coarsest = self.in_channels

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
 
+from dicenet_mm.models.decode_heads import ESPNetv2Head
 from dicenet_mm.models.segmentors import ESPNetv2Segmentor
 from tests.complexity import complexity
 
@@ -97,3 +99,8 @@ def test_scores_resized_by_default():
     expected = nn.functional.interpolate(logits, (60, 80), mode='bilinear', align_corners=True)[0]
     torch.testing.assert_close(found.seg_logits.data, expected)
     assert torch.equal(found.pred_sem_seg.data[0], expected.argmax(0))
+
+
+def test_the_head_finds_its_loss_whatever_the_default_scope():
+    init_default_scope('mmdet')  # whose loss of that name is another
+    assert type(ESPNetv2Head([4, 8], num_classes=3).loss_decode) is CrossEntropyLoss
