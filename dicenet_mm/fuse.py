@@ -86,16 +86,7 @@ def _fuse_layers(module: nn.Module) -> nn.Module:
     if not isinstance(module, DiCEUnit):  # which looks into its layers
         for name, child in module.named_children():
             setattr(module, name, _fuse_layers(child))
-    if type(module) is DiCENet:
-        _join_stem(module)
     return module
-
-
-def _join_stem(backbone: DiCENet) -> None:
-    """The map between stem and max pool, the largest of all, is not kept where nobody asks for it."""
-    if (0 not in backbone.out_indices and isinstance(backbone.stem, FusedStridedConv)
-            and isinstance(backbone.pool, FusedMaxPool)):
-        backbone.stem, backbone.pool = FusedStem(point=backbone.stem.pack('point')), nn.Identity()
 
 
 def _fold_norms(module: nn.Module) -> nn.Module:
@@ -135,6 +126,7 @@ def _fuse_convs(module: nn.Module) -> nn.Module:
 def _join(module: nn.Module) -> nn.Module:
     """Rows of fused layers into one call each, the longest there are."""
     if type(module) is DiCENet:
+        _join_stem(module)
         levels = {name: getattr(module, name) for name in module.levels}
         if None not in map(layers_of, levels.values()):
             return FusedLevels(levels, module.out_indices, module.out_channels)
@@ -143,3 +135,10 @@ def _join(module: nn.Module) -> nn.Module:
     for name, child in module.named_children():
         setattr(module, name, _join(child))
     return module
+
+
+def _join_stem(backbone: DiCENet) -> None:
+    """The map between stem and max pool, the largest of all, is not kept where nobody asks for it."""
+    if (0 not in backbone.out_indices and isinstance(backbone.stem, FusedStridedConv)
+            and isinstance(backbone.pool, FusedMaxPool)):
+        backbone.stem, backbone.pool = FusedStem(point=backbone.stem.pack('point')), nn.Identity()

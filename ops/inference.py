@@ -212,17 +212,17 @@ def max_pool(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
-def strided_average_pool(x: Tensor) -> Tensor:
+def average_pool(x: Tensor) -> Tensor:
     """3x3 average pooling with stride 2, zeros around the map counting: shapes as of :func:`max_pool`."""
     if compiled(x):
-        return torch.ops.dicenet_mm.strided_average_pool.default(x)
+        return torch.ops.dicenet_mm.average_pool.default(x)
     return F.avg_pool2d(x, 3, stride=2, padding=1)
 
 
-def average_pool(x: Tensor) -> Tensor:
+def global_average_pool(x: Tensor) -> Tensor:
     """Average over the map: (N, C, H, W) -> (N, C, 1, 1)."""
     if compiled(x):
-        return torch.ops.dicenet_mm.average_pool.default(x)
+        return torch.ops.dicenet_mm.global_average_pool.default(x)
     return x.mean((2, 3), keepdim=True)
 
 
@@ -309,7 +309,7 @@ def dice_stage(x: Tensor, weights: Tensor, strided: bool, sizes: Sequence[int]) 
     if strided:
         (channels, left_out, *kernels, right_out), sizes = sizes[:6], sizes[6:]
         (left, *left_point), weights = _take(weights, (channels, 12), *_point_shapes(channels, left_out))
-        right, weights = _unit(strided_average_pool(x), weights, [channels, *kernels])
+        right, weights = _unit(average_pool(x), weights, [channels, *kernels])
         right_point, weights = _take(weights, *_point_shapes(channels, right_out))
         both = point_wise(_depth_wise(x, left, 2), left_point), point_wise(right, right_point)
         x = F.channel_shuffle(torch.cat(both, dim=1), 2)

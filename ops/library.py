@@ -108,7 +108,7 @@ def _max_pool_fake(x: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:2], *_halved(x)))
 
 
-def _average_pool_fake(x: Tensor) -> Tensor:
+def _global_average_pool_fake(x: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:2], 1, 1))
 
 
@@ -195,8 +195,8 @@ if LOADED:
                                  ('grouped_conv', _grouped_conv_fake, _grouped_conv_flops),
                                  ('strided_conv', _strided_conv_fake, _strided_conv_flops),
                                  ('max_pool', _max_pool_fake, no_flops),
-                                 ('strided_average_pool', _max_pool_fake, no_flops),
-                                 ('average_pool', _average_pool_fake, no_flops),
+                                 ('average_pool', _max_pool_fake, no_flops),
+                                 ('global_average_pool', _global_average_pool_fake, no_flops),
                                  ('strided_conv_pool', _strided_conv_pool_fake, _strided_conv_flops),
                                  ('pyramid_pool', _pyramid_pool_fake, _pyramid_pool_flops),
                                  ('upsample_add', _upsample_add_fake, no_flops),

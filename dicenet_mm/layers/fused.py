@@ -98,22 +98,22 @@ class FusedMaxPool(FusedLayer):
         return inference.max_pool(x)
 
 
-class FusedStridedAveragePool(FusedLayer):
-    """Average pooling 3x3 of stride 2, (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
-
-    operator = 'strided_average_pool'
-
-    def forward(self, x: Tensor) -> Tensor:
-        return inference.strided_average_pool(x)
-
-
 class FusedAveragePool(FusedLayer):
-    """Average pooling over the map, (N, C, H, W) -> (N, C, 1, 1)."""
+    """Average pooling 3x3 of stride 2, (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
 
     operator = 'average_pool'
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.average_pool(x)
+
+
+class FusedGlobalAveragePool(FusedLayer):
+    """Average pooling over the map, (N, C, H, W) -> (N, C, 1, 1)."""
+
+    operator = 'global_average_pool'
+
+    def forward(self, x: Tensor) -> Tensor:
+        return inference.global_average_pool(x)
 
 
 class FusedFlatten(FusedLayer):
@@ -140,7 +140,10 @@ class FlatLayer(FusedLayer):
     def __init__(self, weights: Tensor, *layout: bool | Sequence[int]):
         super().__init__(weights=[weights])
         self.layout = layout
-        self.numbers = [n for part in layout for n in ([int(part)] if isinstance(part, bool) else part)]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [n for part in self.layout for n in ([int(part)] if isinstance(part, bool) else part)]
 
 
 class FusedDiCEUnit(FlatLayer):
@@ -186,7 +189,7 @@ class FusedGatedConv(FusedLayer):
     """An :class:`EfficientPointWise`, (N, C_in, H, W) -> (N, C_out, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = inference.point_wise(inference.average_pool(x), self.pack('gate')).sigmoid()
+        gate = inference.point_wise(inference.global_average_pool(x), self.pack('gate')).sigmoid()
         return inference.grouped_conv(x, self.pack('expand'), gate)
 
 

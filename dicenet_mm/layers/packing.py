@@ -16,13 +16,13 @@ from .fused import (
     FusedDiCEUnit,
     FusedFlatten,
     FusedGatedConv,
+    FusedGlobalAveragePool,
     FusedGroupedConv,
     FusedLinear,
     FusedMaxPool,
     FusedPointWise,
     FusedPyramidPool,
     FusedSpatialConv,
-    FusedStridedAveragePool,
     FusedStridedConv,
     FusedUpsampleAdd,
 )
@@ -89,14 +89,14 @@ def _max_pool(pool: nn.MaxPool2d) -> nn.Module | None:
     return FusedMaxPool() if pool.extra_repr() == usual.extra_repr() and not pool.return_indices else None
 
 
-def _strided_average_pool(pool: nn.AvgPool2d) -> nn.Module | None:
+def _average_pool(pool: nn.AvgPool2d) -> nn.Module | None:
     usual = nn.AvgPool2d(3, stride=2, padding=1)
     same = pool.extra_repr() == usual.extra_repr() and not pool.ceil_mode
-    return FusedStridedAveragePool() if same and pool.count_include_pad and pool.divisor_override is None else None
+    return FusedAveragePool() if same and pool.count_include_pad and pool.divisor_override is None else None
 
 
-def _average_pool(pool: nn.AdaptiveAvgPool2d) -> nn.Module | None:
-    return FusedAveragePool() if pool.output_size in (1, (1, 1)) else None
+def _global_average_pool(pool: nn.AdaptiveAvgPool2d) -> nn.Module | None:
+    return FusedGlobalAveragePool() if pool.output_size in (1, (1, 1)) else None
 
 
 def _flatten(flatten: nn.Flatten) -> nn.Module | None:
@@ -171,8 +171,8 @@ def _only_unit(unit: DiCEUnit) -> nn.Module | None:
 
 _PACKERS = {
     nn.MaxPool2d: _max_pool,
-    nn.AvgPool2d: _strided_average_pool,
-    nn.AdaptiveAvgPool2d: _average_pool,
+    nn.AvgPool2d: _average_pool,
+    nn.AdaptiveAvgPool2d: _global_average_pool,
     nn.Flatten: _flatten,
     nn.Sequential: _stage,
     ConvNormAct: _conv,

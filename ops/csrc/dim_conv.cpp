@@ -42,8 +42,8 @@ TORCH_LIBRARY(dicenet_mm, m) {
   m.def("grouped_conv(Tensor x, Tensor[] point, Tensor? gate) -> Tensor");
   m.def("strided_conv(Tensor x, Tensor[] point) -> Tensor");
   m.def("max_pool(Tensor x) -> Tensor");
-  m.def("strided_average_pool(Tensor x) -> Tensor");
   m.def("average_pool(Tensor x) -> Tensor");
+  m.def("global_average_pool(Tensor x) -> Tensor");
   m.def("strided_conv_pool(Tensor x, Tensor[] point) -> Tensor");
   // `sizes`: height and width of each branch.
   m.def("pyramid_pool(Tensor x, Tensor weights, SymInt[] sizes) -> Tensor");
@@ -57,7 +57,7 @@ TORCH_LIBRARY(dicenet_mm, m) {
 // Inference has no gradients: callers take other operators where any are wanted.
 TORCH_LIBRARY_IMPL(dicenet_mm, Autograd, m) {
   for (const char* name : {"point_wise", "spatial_conv", "grouped_conv", "strided_conv", "max_pool",
-                           "strided_average_pool", "average_pool", "strided_conv_pool", "pyramid_pool", "upsample_add",
-                           "dice_unit", "dice_stage"})
+                           "average_pool", "global_average_pool", "strided_conv_pool", "pyramid_pool",
+                           "upsample_add", "dice_unit", "dice_stage"})
     m.impl(name, torch::CppFunction::makeFallthrough());
 }

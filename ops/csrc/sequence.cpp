@@ -74,8 +74,8 @@ Tensor linear(const Tensor& x, TensorList weights, IntArrayRef) {
 const std::unordered_map<std::string, Layer>& layers() {
   static const std::unordered_map<std::string, Layer> all{
       {"max_pool", of_nothing("max_pool")},
-      {"strided_average_pool", of_nothing("strided_average_pool")},
       {"average_pool", of_nothing("average_pool")},
+      {"global_average_pool", of_nothing("global_average_pool")},
       {"spatial_conv", of_one("spatial_conv")},
       {"point_wise", of_several("point_wise")},
       {"grouped_conv", of_several_without_gate("grouped_conv")},

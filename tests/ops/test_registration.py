@@ -77,9 +77,9 @@ def sequence(sizes):
             ('spatial_conv', [spatial()], []),
             ('grouped_conv', point(D, D, taps=3), []),
             ('max_pool', [], []),
-            ('strided_average_pool', [], []),
-            ('strided_conv', point(D, 6, taps=3), []),
             ('average_pool', [], []),
+            ('strided_conv', point(D, 6, taps=3), []),
+            ('global_average_pool', [], []),
             ('flatten', [], []),
             ('linear', point(6, 3), [])]
     counts = [n for _, weights, numbers in rows for n in (len(weights), len(numbers))]
@@ -117,8 +117,8 @@ ARGUMENTS = {
     'grouped_conv': grouped_conv,
     'strided_conv': lambda sizes: (images(), point(D, 11, taps=3)),
     'max_pool': lambda sizes: (images(),),
-    'strided_average_pool': lambda sizes: (images(),),
     'average_pool': lambda sizes: (images(),),
+    'global_average_pool': lambda sizes: (images(),),
     'strided_conv_pool': lambda sizes: (images(), point(D, 11, taps=3)),
     'pyramid_pool': pyramid_pool,
     'upsample_add': lambda sizes: (torch.randn(N, D, 3, 4), images(), torch.randn(D, 3)),

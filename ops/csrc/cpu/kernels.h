@@ -140,7 +140,7 @@ struct BranchParameters {
   float mean, scale, bias, high, low, constant, linear, unused;
 };
 
-// What only training needs, in float.
+// What training needs, in float; the decoder of inference takes norm_act, too.
 struct TrainingKernels {
   float (*sum)(const float* x, int64_t count);
   float (*squares)(const float* x, int64_t count, float mean);

@@ -11,13 +11,21 @@ namespace {
 using at::Tensor;
 
 // Two packs for each group of channels.
-Tensor point_wise(const Tensor& input, at::TensorList weights) {
-  std::vector<PointWise> groups;
-  int64_t in_channels = 0, channels = 0;
-  for (size_t i = 0; i < weights.size(); i += 2) {
-    groups.emplace_back(weights.slice(i, 2));
-    in_channels += groups.back().planes, channels += groups.back().channels;
+struct Groups {
+  explicit Groups(at::TensorList weights) {
+    TORCH_CHECK(!weights.empty(), "a convolution takes two packs for each group of channels, got none");
+    for (size_t i = 0; i < weights.size(); i += 2) {
+      all.emplace_back(weights.slice(i, 2));
+      planes += all.back().planes, channels += all.back().channels;
+    }
   }
+  std::vector<PointWise> all;
+  int64_t planes = 0, channels = 0;
+};
+
+Tensor point_wise(const Tensor& input, at::TensorList weights) {
+  const Groups groups(weights);
+  const int64_t in_channels = groups.planes, channels = groups.channels;
   check_input(input, in_channels);
   const int64_t images = input.size(0), area = input.size(2) * input.size(3);
   if (area == 1 && images > 1)  // a matrix product over the images
@@ -31,7 +39,7 @@ Tensor point_wise(const Tensor& input, at::TensorList weights) {
     const auto targets = planes_of(out + n * channels * area, area, channels);
     const float* const* from = sources.data();
     float* const* to = targets.data();
-    for (const PointWise& point : groups) {
+    for (const PointWise& point : groups.all) {
       point(from, area, to);
       from += point.planes, to += point.channels;
     }
@@ -66,18 +74,13 @@ Tensor spatial_conv(const Tensor& input, const Tensor& spatial) {
   return y;
 }
 
-// 3x3 with stride 1, two packs for each group of channels; times the gate (N, C_out, 1, 1), if any. Planes with a row
+// 3x3 with stride 1; times the gate (N, C_out, 1, 1), if any. Planes with a row
 // above and below them and one column between the rows, all zero, are as good as windows: each tap is such a plane
 // from another voxel on, and the convolution a point-wise one.
 Tensor grouped_conv(const Tensor& input, at::TensorList weights, const std::optional<Tensor>& gate) {
-  std::vector<PointWise> groups;
-  int64_t channels = 0;
-  for (size_t i = 0; i < weights.size(); i += 2) {
-    groups.emplace_back(weights.slice(i, 2));
-    channels += groups.back().channels;
-  }
-  TORCH_CHECK(!groups.empty(), "a grouped convolution takes two packs for each group, got none");
-  const int64_t count = static_cast<int64_t>(groups.size()), taken = groups[0].planes / 9, given = channels / count;
+  const Groups groups(weights);
+  const int64_t count = static_cast<int64_t>(groups.all.size()), channels = groups.channels,
+                taken = groups.planes / count / 9, given = channels / count;
   check_input(input, count * taken);
   const Tensor x = input.contiguous();
   const int64_t height = x.size(2), width = x.size(3), row = width + 1, images = x.size(0);
@@ -88,7 +91,7 @@ Tensor grouped_conv(const Tensor& input, at::TensorList weights, const std::opti
   float* out = y.mutable_data_ptr<float>();
   const int64_t area = height * row, size = area + 2 * (row + 1);
   for_each_image(images * count, [&](int64_t i) {
-    const PointWise& point = groups[i % count];
+    const PointWise& point = groups.all[i % count];
     float *memory = scratch<float>(taken * size + given * area, Purpose::image), *computed = memory + taken * size;
     std::vector<const float*> planes;
     at::parallel_for(0, taken, 4, [&](int64_t from, int64_t to) {
@@ -168,7 +171,7 @@ Tensor max_pool(const Tensor& input) {
 }
 
 // 3x3 with stride 2, zeros around the map counting: as a strided block's first step, without its convolution.
-Tensor strided_average_pool(const Tensor& input) {
+Tensor average_pool(const Tensor& input) {
   check_input(input, input.size(1));
   const Tensor x = input.contiguous();
   const int height = static_cast<int>(x.size(2)), width = static_cast<int>(x.size(3));
@@ -186,7 +189,7 @@ Tensor strided_average_pool(const Tensor& input) {
 }
 
 // Over the whole map.
-Tensor average_pool(const Tensor& input) {
+Tensor global_average_pool(const Tensor& input) {
   check_input(input, input.size(1));
   const Tensor x = input.contiguous();
   const int64_t planes = x.size(0) * x.size(1), area = x.size(2) * x.size(3);
@@ -229,8 +232,8 @@ TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
   m.impl("grouped_conv", &grouped_conv);
   m.impl("strided_conv", &strided_conv);
   m.impl("max_pool", &max_pool);
-  m.impl("strided_average_pool", &strided_average_pool);
   m.impl("average_pool", &average_pool);
+  m.impl("global_average_pool", &global_average_pool);
   m.impl("strided_conv_pool", &strided_conv_pool);
 }
 
