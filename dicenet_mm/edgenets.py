@@ -8,6 +8,7 @@ from dicenet_mm.errors import UserError
 from dicenet_mm.models.backbones import dicenet, espnetv2
 
 Names = Sequence[tuple[str, str]]
+BOXES = 6  # of a detector at each place of a map
 
 # Theirs -> ours, as patterns in the order of application. A CBR is convolution, normalisation, activation with both;
 # they are `cbr.0-2` in DiCENet and the decoder, `conv`, `bn` and `act` in ESPNetv2.
@@ -57,31 +58,44 @@ _DECODER: Names = (
     (r'\.stages\.', '.branches.'),
     (r'\.merge_layer\.0\.br\.', '.norm_act.'),
     (r'\.merge_layer\.2\.cbr\.', '.merge.'),
-    (r'(pools\.[012])\.merge_layer\.3\.', r'\1.out.0.'),
+    (r'(decode_head\.pools\.[012]|neck\.pools\.\d)\.merge_layer\.3\.', r'\1.out.0.'),
     (r'\.merge_layer\.3\.', '.out.'),
     (r'\.br\.br\.0\.', '.out.1.'),
     (r'\.br\.br\.1\.', '.out.2.'),
     (r'\.expansion_layer\.cbr\.', '.expand.'),
     (r'\.wt_layer\.', '.gate.'),
 )
+_DETECTOR: Names = (  # with the pools that it shares with the decoder
+    *((rf'^extra_level{index + 6}\.layer\.(\d)\.cbr\.', rf'neck.extra_layers.{index}.\1.') for index in range(2)),
+    (r'^extra_level8\.', 'neck.extra_layers.2.'),
+    *((rf'^bu_{sides}\.', f'neck.pools.{index}.')
+      for index, sides in enumerate(('3x3_5x5', '5x5_10x10', '10x10_19x19', '19x19_38x38'))),
+    (r'^loc_layers\.', 'bbox_head.reg_convs.'),
+    (r'^cls_layers\.', 'bbox_head.cls_convs.'),
+)
 _CLASSIFIER: Names = (  # a single layer in ESPNetv2
     (r'^classifier\.0\.', 'neck.layers.1.'),
     (r'^classifier\.(2\.)?(weight|bias)$', r'head.fc.\2'),
 )
-_UNUSED = re.compile(r'^level\d_0\.eesp\.module_act\.')  # their strided units make it and leave it out
+# Made and left out there: an activation of the strided units, and, in classifiers, the last stage's shortcut from the
+# image, which only detectors use.
+_UNUSED = re.compile(r'^level\d_0\.eesp\.module_act\.')
+_UNUSED_IN_CLASSIFIERS = re.compile(rf'{_UNUSED.pattern}|^level5_0\.inp_reinf\.')
 
 
 def convert_edgenets(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
-    """Convert a segmentation or ImageNet checkpoint of the authors.
+    """Convert a detection, segmentation or ImageNet checkpoint of the authors.
 
     Args:
         state_dict: The file as loaded.
 
     Returns:
-        The weights, with names that start with ``backbone.`` and ``decode_head.`` or, of a classifier, ``neck.`` and
-        ``head.``, and what was recognised: ``dict(backbone=dict(type=..., widen_factor=...), num_classes=outputs of the
-        decoder or classifier or None, left_out=[their modules that are not converted])``; for DiCENet ``input_size``,
-        px, is in ``backbone``, too.
+        The weights, with names that start with ``backbone.`` and, of a detector, ``neck.`` and ``bbox_head.``, of a
+        segmentor, ``decode_head.``, of a classifier, ``neck.`` and ``head.``; and what was recognised:
+        ``dict(backbone=dict(type=..., widen_factor=...), task='detection', 'segmentation', 'classification' or None,
+        num_classes=classes of the head or None, left_out=[their modules that are not converted])``; for DiCENet
+        ``input_size``, px, is in ``backbone``, too. A segmentor's background is one of its classes, and a detector's is
+        not.
 
     Raises:
         UserError: If this is neither a DiCENet nor an ESPNetv2 of the authors.
@@ -93,24 +107,23 @@ def convert_edgenets(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
     else:
         raise UserError('this is not a checkpoint of the authors: there is neither a DiCE unit nor an EESP unit in it '
                         f'(its names are like {next(iter(state_dict), "none")})')
+    unused = _UNUSED if any('cls_layers.' in key for key in state_dict) else _UNUSED_IN_CLASSIFIERS
     weights, left_out = {}, set()
     for key, value in state_dict.items():
-        key = re.sub(r'^(module\.)?(base_net\.)?', '', key)
-        name = _rename(key, encoder if key.startswith('level') else (*_DECODER, *_CLASSIFIER))
-        if name.startswith(('neck.', 'head.')):
+        key = re.sub(r'^(module\.)?(base_net\.)?(basenet\.)?', '', key)
+        if unused.match(key):
+            continue
+        name = _rename(key, encoder if key.startswith('level') else (*_DETECTOR, *_DECODER, *_CLASSIFIER))
+        if name.startswith(('neck.', 'head.', 'bbox_head.')):
             weights[name] = _reshaped(name, value)
         elif name.startswith(('backbone.', 'decode_head.')):
             weights[name] = _reordered(name, value) if encoder is _DICENET else value
-        elif not _UNUSED.match(key):
+        else:
             left_out.add(key.split('.')[0])
-    scores = weights.get('decode_head.pools.3.out.weight', weights.get('head.fc.weight'))
-    return weights, dict(backbone=recognise(weights), num_classes=None if scores is None else len(scores),
-                         left_out=sorted(left_out))
+    return weights, dict(backbone=recognise(weights), **_recognise_task(weights), left_out=sorted(left_out))
 
 
 def _rename(key: str, names: Names) -> str:
-    if _UNUSED.match(key):
-        return key
     for pattern, replacement in names:
         key = re.sub(pattern, replacement, key)
     return key
@@ -127,10 +140,25 @@ def _reordered(name: str, value: Tensor) -> Tensor:
 
 
 def _reshaped(name: str, value: Tensor) -> Tensor:
-    """Of a classifier, whose layers may be linear or 1x1 convolutions: the neck's a convolution, the head's linear."""
+    """Of a classifier, whose layers may be linear or 1x1 convolutions: the neck's a convolution, the head's linear.
+
+    Of a detector, whose background is the first class there and the last one here.
+    """
+    if name.startswith('bbox_head.cls_convs.'):
+        return value.unflatten(0, (BOXES, -1)).roll(-1, dims=1).flatten(0, 1)
     if name == 'neck.layers.1.weight':
         return value.reshape(*value.shape[:2], 1, 1)
     return value.flatten(1) if name == 'head.fc.weight' else value
+
+
+def _recognise_task(weights: dict[str, Tensor]) -> dict:
+    if 'bbox_head.cls_convs.0.weight' in weights:
+        return dict(task='detection', num_classes=len(weights['bbox_head.cls_convs.0.weight']) // BOXES - 1)
+    if 'decode_head.pools.3.out.weight' in weights:
+        return dict(task='segmentation', num_classes=len(weights['decode_head.pools.3.out.weight']))
+    if 'head.fc.weight' in weights:
+        return dict(task='classification', num_classes=len(weights['head.fc.weight']))
+    return dict(task=None, num_classes=None)
 
 
 def _recognise_dicenet(weights: dict[str, Tensor]) -> dict:

@@ -111,7 +111,7 @@ def test_imagenet_layout(width):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
     weights, meta = convert_edgenets(imagenet_state(model))
-    assert meta == dict(backbone=dict(type='DiCENet', widen_factor=width, input_size=224), num_classes=None,
+    assert meta == dict(backbone=dict(type='DiCENet', widen_factor=width, input_size=224), task=None, num_classes=None,
                         left_out=[])
     expected = model.state_dict()
     assert encoder(weights).keys() == expected.keys()
@@ -151,6 +151,7 @@ def espnetv2_state(model):
         out['.'.join([*path, part, kind])] = value
     for level in (2, 3, 4, 5):  # made by every strided unit, and used by none
         out[f'level{level}_0.eesp.module_act.weight'] = torch.zeros(1)
+    out['level5_0.inp_reinf.0.conv.weight'] = torch.zeros(3, 3, 3, 3)  # made too, and used by detectors alone
     return out
 
 
@@ -161,7 +162,8 @@ def test_imagenet_layout_of_espnetv2(width, prefix):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
     weights, meta = convert_edgenets({prefix + key: value for key, value in espnetv2_state(model).items()})
-    assert meta == dict(backbone=dict(type='ESPNetv2', widen_factor=width), num_classes=None, left_out=[])
+    assert meta == dict(backbone=dict(type='ESPNetv2', widen_factor=width), task=None, num_classes=None,
+                        left_out=[])
     expected = model.state_dict()
     assert encoder(weights).keys() == expected.keys()
     for key, value in encoder(weights).items():

@@ -1,2 +1,11 @@
 """Registered models."""
-from . import backbones, classifiers, decode_heads, detectors, necks, segmentors  # noqa: F401
+from . import (  # noqa: F401
+    backbones,
+    classifiers,
+    decode_heads,
+    dense_heads,
+    detectors,
+    necks,
+    segmentors,
+    task_modules,
+)

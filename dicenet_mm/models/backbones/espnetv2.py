@@ -51,6 +51,8 @@ class ESPNetv2(LevelBackbone):
     Args:
         widen_factor: The width multiplier s: one of 0.5, 1.0, 1.25, 1.5, 2.0.
         in_channels: Channels of the image.
+        shortcuts: Stages, from the first, whose strided block adds a shortcut from the image: 3, or 4 as in the
+            authors' detectors.
         out_indices: Levels to return, ascending (see the table above).
         frozen_stages: -1: none; 0: the stem does not train; i: nor do stages 1 to i.
         norm_eval: Whether normalisation layers keep their running statistics in training.
@@ -62,7 +64,7 @@ class ESPNetv2(LevelBackbone):
             start from Kaiming normal, fan-out.
 
     Raises:
-        ValueError: If a width, level or stage is not one of those above.
+        ValueError: If a width, a number of shortcuts, a level or a stage is not one of those above.
 
     Example:
         >>> import torch
@@ -73,6 +75,7 @@ class ESPNetv2(LevelBackbone):
     def __init__(self,
                  widen_factor: float = 1.0,
                  in_channels: int = 3,
+                 shortcuts: int = 3,
                  out_indices: Sequence[int] = (2, 3, 4),
                  frozen_stages: int = -1,
                  norm_eval: bool = False,
@@ -82,17 +85,21 @@ class ESPNetv2(LevelBackbone):
                  init_cfg: dict | None = None):
         if widen_factor not in WIDTHS:
             raise ValueError(f'widen_factor must be one of {", ".join(map(str, WIDTHS))}, got {widen_factor}')
+        if shortcuts not in range(len(DEPTHS) + 1):
+            raise ValueError(f'shortcuts must be from 0 to {len(DEPTHS)}, got {shortcuts}')
         widths = WIDTHS[widen_factor]
         super().__init__(LEVELS, widths, out_indices, frozen_stages, norm_eval, with_cp, init_cfg)
         layers = layer_factories(norm_cfg, act_cfg)
         width, *stage_widths, last = widths
         self.stem = conv_norm_act(in_channels, width, 3, stride=2, **layers)
         self.pool = nn.AvgPool2d(3, stride=2, padding=1)  # of the image, for the shortcuts
-        for name, channels, depth, (strided, limit) in zip(LEVELS[1:5], stage_widths, DEPTHS, LIMITS):
+        stages = zip(LEVELS[1:5], stage_widths, DEPTHS, LIMITS)
+        for index, (name, channels, depth, (strided, limit)) in enumerate(stages):
             if name not in self.levels:
                 continue
+            image_channels = in_channels if index < shortcuts else 0
             self.add_module(name, nn.Sequential(
-                StridedEESPBlock(width, channels, DILATIONS[strided], 0 if name == 'stage4' else in_channels, **layers),
+                StridedEESPBlock(width, channels, DILATIONS[strided], image_channels, **layers),
                 *(EESPBlock(channels, DILATIONS[limit], **layers) for _ in range(depth))))
             width = channels
         if 'last' in self.levels:

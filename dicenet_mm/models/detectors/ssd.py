@@ -1,10 +1,11 @@
-"""DiCENet-SSD (Section 5.2, Table VI)."""
+"""SSD (Section 5.2, Table VI)."""
 from collections.abc import Sequence
 
 import torch
 from mmdet.models import SingleStageDetector
 from mmengine.registry import MODELS
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..norm_eval import NormEval
 
@@ -17,8 +18,9 @@ class SSD(NormEval, SingleStageDetector):
 
     Args:
         backbone: Any backbone with ``out_channels``, the channels of each of its outputs.
-        neck: mmdet's ``SSDNeck``; ``out_channels`` names only the levels that it adds, ``in_channels`` is not given.
-        bbox_head: mmdet's ``SSDHead`` without ``in_channels``.
+        neck: mmdet's ``SSDNeck`` or another with ``extra_layers``; ``out_channels`` names only the levels that these
+            add, ``in_channels`` is not given.
+        bbox_head: mmdet's ``SSDHead`` or one derived from it, without ``in_channels``.
         norm_eval: Whether every batch normalisation, of neck and head too, keeps its running statistics in training.
         **kwargs: As for mmdet's ``SingleStageDetector``.
     """
@@ -35,9 +37,10 @@ class SSD(NormEval, SingleStageDetector):
         """See mmdet's ``SingleStageDetector``.
 
         Raises:
-            ValueError: If a batch of one image comes where batch normalisation trains: its last map is one pixel.
+            ValueError: If a batch of one image comes where the last level, a map of one pixel, trains a normalisation.
         """
-        if len(batch_inputs) == 1 and not self.norm_eval:
+        last = self.neck.extra_layers[-1].modules()
+        if len(batch_inputs) == 1 and any(isinstance(module, _BatchNorm) and module.training for module in last):
             raise ValueError('SSD cannot train on a batch of one image: its last feature map is a single pixel, and '
                              'batch normalisation needs two. Set train_dataloader.batch_size to 2 or more and '
                              'train_dataloader.drop_last=True, or model.norm_eval=True')

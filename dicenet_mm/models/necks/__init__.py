@@ -1,4 +1,5 @@
 """Necks."""
 from .classification import DiCENetNeck, PooledNeck
+from .espnetv2_ssd import ESPNetv2SSDNeck
 
-__all__ = ['DiCENetNeck', 'PooledNeck']
+__all__ = ['DiCENetNeck', 'ESPNetv2SSDNeck', 'PooledNeck']
