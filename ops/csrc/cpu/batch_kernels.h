@@ -26,7 +26,7 @@ INLINE void block_to_lanes(const float* images, int64_t stride, int count, float
   V rows[simd::lanes];
 #pragma GCC unroll 16
   for (int i = 0; i < simd::lanes; ++i)
-    rows[i] = whole ? simd::load(images + i * stride) : simd::load(simd::mask(first_lanes(count)), images + i * stride);
+    rows[i] = whole ? simd::load(images + i * stride) : simd::load(simd::first(count), images + i * stride);
   transpose(rows);
 #pragma GCC unroll 16
   for (int i = 0; i < simd::lanes; ++i)
@@ -44,7 +44,7 @@ INLINE void block_from_lanes(const float* vectors, int count, float* images, int
     if (whole)
       simd::store(images + i * stride, rows[i]);
     else
-      simd::store(simd::mask(first_lanes(count)), images + i * stride, rows[i]);
+      simd::store(simd::first(count), images + i * stride, rows[i]);
 }
 
 void to_lanes(const float* images, int64_t stride, int64_t count, float* vectors) {

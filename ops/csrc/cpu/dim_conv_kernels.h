@@ -13,13 +13,13 @@ INLINE typename Simd<S>::V neighbour(const S* at, const typename Simd<S>::M* ins
 
 template <class S>
 struct AllBranches {
-  using M = typename Simd<S>::M;
+  using P = typename Simd<S>::P;
   using V = typename Simd<S>::V;
   S* y;
   int64_t area;
   S* out = nullptr;
   INLINE_METHOD begin(int64_t offset) { out = y + offset; }
-  INLINE_METHOD next(M m, V depth, V height, V width) {
+  INLINE_METHOD next(P m, V depth, V height, V width) {
     Simd<S>::store(m, out, depth);
     Simd<S>::store(m, out + area, height);
     Simd<S>::store(m, out + 2 * area, width);
@@ -29,13 +29,13 @@ struct AllBranches {
 
 template <class S, int which>
 struct OneBranch {
-  using M = typename Simd<S>::M;
+  using P = typename Simd<S>::P;
   using V = typename Simd<S>::V;
   S* y;
   int64_t stride;
   S* out = nullptr;
   INLINE_METHOD begin(int64_t offset) { out = y + offset; }
-  INLINE_METHOD next(M m, V depth, V height, V width) {
+  INLINE_METHOD next(P m, V depth, V height, V width) {
     Simd<S>::store(m, out, which == kDepth ? depth : which == kHeight ? height : width);
     out += stride;
   }
@@ -43,13 +43,13 @@ struct OneBranch {
 
 template <class S>
 struct Sum {
-  using M = typename Simd<S>::M;
+  using P = typename Simd<S>::P;
   using V = typename Simd<S>::V;
   S* y;
   int64_t area;
   S* out = nullptr;
   INLINE_METHOD begin(int64_t offset) { out = y + offset; }
-  INLINE_METHOD next(M m, V depth, V height, V width) {
+  INLINE_METHOD next(P m, V depth, V height, V width) {
     Simd<S>::store(m, out, depth + height + width);
     out += area;
   }
@@ -57,14 +57,14 @@ struct Sum {
 
 template <class S>
 struct DepthPlus {
-  using M = typename Simd<S>::M;
+  using P = typename Simd<S>::P;
   using V = typename Simd<S>::V;
   const S *height, *width;
   S* y;
   int64_t area;
   int64_t i = 0;
   INLINE_METHOD begin(int64_t offset) { i = offset; }
-  INLINE_METHOD next(M m, V depth, V, V) {
+  INLINE_METHOD next(P m, V depth, V, V) {
     Simd<S>::store(m, y + i, depth + Simd<S>::load(m, height + i) + Simd<S>::load(m, width + i));
     i += area;
   }
@@ -113,7 +113,7 @@ void depth_taps_grad_tile(const Tile<S>& t, const S* grad, int64_t grad_stride, 
     V sum[9]{};
     const uint32_t* borders = t.borders;
     for (int64_t at = 0; at < area; at += simd::lanes, borders += 9) {
-      const V here = simd::load(simd::mask(borders[4]), g + at);
+      const V here = simd::load(simd::first(area - at), g + at);
 #pragma GCC unroll 9
       for (int i = 0; i < 9; ++i)
         sum[i] = simd::add_product(simd::mask(borders[i]), here,
@@ -137,12 +137,13 @@ INLINE void taps_grad_march(const Tile<S>& t, const S* height_grad, const S* wid
   for (int64_t at = 0; at < area; at += simd::lanes, borders += 9) {
     typename simd::M inside[9];
     for (int i = 0; i < 9; ++i) inside[i] = simd::mask(borders[i]);
+    const typename simd::P here = simd::first(area - at);
     V sh[9]{}, sw[9]{}, gh[3]{}, gw[3]{};  // of the channels after, at and before the plane
     auto advance = [&](int next) __attribute__((always_inline)) {
       const bool within = next >= t.begin && next < t.end;
       const int64_t i = (next - t.begin) * grad_stride + at;
-      if (H) gh[2] = gh[1], gh[1] = gh[0], gh[0] = within ? simd::load(inside[4], height_grad + i) : V{};
-      if (W) gw[2] = gw[1], gw[1] = gw[0], gw[0] = within ? simd::load(inside[4], width_grad + i) : V{};
+      if (H) gh[2] = gh[1], gh[1] = gh[0], gh[0] = within ? simd::load(here, height_grad + i) : V{};
+      if (W) gw[2] = gw[1], gw[1] = gw[0], gw[0] = within ? simd::load(here, width_grad + i) : V{};
     };
     advance(first);
     for (int p = first; p <= last; ++p) {
@@ -182,7 +183,7 @@ INLINE void resize_rows_by(const Band<S>& b, const Planes<S>& planes) {
   using simd = Simd<S>;
   const int64_t width = planes.across;
   for (int64_t j = 0; j < width; j += simd::lanes) {
-    const auto m = simd::mask(first_lanes(width - j));
+    const auto m = simd::first(width - j);
     for (int p = 0; p < planes.count; ++p) {
       const S *in = planes.in + p * planes.in_stride + j, *c = b.coefficients;
       S* out = planes.out + p * planes.out_stride + j;
@@ -239,7 +240,7 @@ INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int col
   using simd = Simd<S>;
   using V = typename simd::V;
   const int base = b.first[column];
-  const auto m = simd::mask(first_lanes(used));
+  const auto m = simd::first(used);
   for (int from = 0; from < b.taps; from += taps) {
     alignas(64) int32_t place[taps][kMaxLanes] = {};
     alignas(64) S coefficient[taps][kMaxLanes] = {};

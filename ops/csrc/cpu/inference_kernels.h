@@ -6,11 +6,22 @@
 
 namespace {
 
+// Voxels that a point-wise convolution works on at a time: as many sums as fit the registers, of this many channels each.
+constexpr int kWide = 3 * simd::lanes, kBlockRows = simd::lanes == 16 ? 8 : 4;
+// Sixteen vectors hold less than half as many sums as 32, so that each plane is read twice as often, a vector at a time:
+// planes that lie far apart are then copied beside each other first.
+constexpr bool kPacks = simd::lanes < 16;
+
 void pack_panel(const float* const* in, int64_t column, int planes, int columns, float* panel, int stride) {
+  if (columns == kWide && stride == kWide) {
+    for (int k = 0; k < planes; ++k, panel += kWide)
+      for (int j = 0; j < kWide; j += simd::lanes) simd::store(panel + j, simd::load(in[k] + column + j));
+    return;
+  }
   for (int k = 0; k < planes; ++k, panel += stride)
     for (int j = 0; j < columns; j += simd::lanes)
-      simd::store(simd::mask(first_lanes(stride - j)), panel + j,
-                  simd::load(simd::mask(first_lanes(columns - j)), in[k] + column + j));
+      simd::store(simd::first(stride - j), panel + j,
+                  simd::load(simd::first(columns - j), in[k] + column + j));
 }
 
 // Input of a point-wise convolution: a panel, or planes that lie anywhere.
@@ -50,7 +61,7 @@ INLINE void point_wise_block(const Source& source, int planes, const float* weig
     const float* prm = affine + 2 * (channel + r);
 #pragma GCC unroll 3
     for (int j = 0; j < vectors; ++j)
-      simd::store(simd::mask(first_lanes(columns - j * simd::lanes > 0 ? columns - j * simd::lanes : 0)),
+      simd::store(simd::first(columns - j * simd::lanes),
                   out + j * simd::lanes, prelu(sum[r][j] + simd::splat(prm[0]), prm[1]));
   }
 }
@@ -106,8 +117,7 @@ INLINE void point_wise_voxels(const Panel& panel, int planes, const float* weigh
 
 void point_wise_panel(const float* panel, int stride, int planes, const float* weight, const float* affine,
                       int channels, int begin, int end, int64_t column, int columns, float* const* target) {
-  // As many sums as fit the registers beside a column of the panel and a weight.
-  constexpr int rows = simd::lanes == 16 ? 8 : 4, most = simd::lanes / 2;
+  constexpr int rows = kBlockRows, most = simd::lanes / 2;
   static_assert(kRows % simd::lanes == 0 && kRows % rows == 0, "tiles are whole vectors, and whole blocks");
   const int few = columns % simd::lanes <= most ? columns % simd::lanes : 0, many = columns - few;
   for (int tile = begin; tile < end; ++tile) {
@@ -131,16 +141,13 @@ void point_wise_panel(const float* panel, int stride, int planes, const float* w
   }
 }
 
-// The same for kColumns voxels, which need not be packed.
+// The same for kWide voxels, which need not be packed.
 void point_wise_planes(const float* const* in, int planes, const float* weight, const float* affine,
                        int channels, int begin, int end, int64_t column, float* const* target) {
-  constexpr int rows = simd::lanes == 16 ? 8 : 4;
   for (int tile = begin; tile < end; ++tile) {
     const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;
-    for (int j = 0; j < kColumns; j += 3 * simd::lanes)
-      point_wise_rows<rows, 3>(Anywhere{in, column + j}, planes,
-                               weight + static_cast<int64_t>(tile) * planes * kRows, affine, used, channel,
-                               column + j, kColumns - j, target);
+    point_wise_rows<kBlockRows, 3>(Anywhere{in, column}, planes, weight + static_cast<int64_t>(tile) * planes * kRows,
+                                   affine, used, channel, column, kWide, target);
   }
 }
 
@@ -157,7 +164,7 @@ struct EveryOther {
   V last;       // whose last lane lies to the left of `x`
   EveryOther(const float* x, int width, V outside) : x(x), width(width), outside(outside), last(outside) {}
   inline __attribute__((always_inline)) V load() {
-    const simd::M m = simd::mask(first_lanes(width > 0 ? width : 0));
+    const simd::P m = simd::first(width);
     const V v = simd::select(m, simd::load(m, x), outside);
     x += simd::lanes, width -= simd::lanes;
     return v;
@@ -180,7 +187,7 @@ void downsample_plane(const float* x, int height, int width, const float* spatia
     EveryOther above(middle - width, row > 0 ? width : 0, V{}), here(middle, width, V{}),
         below(middle + width, row + 1 < height ? width : 0, V{});
     for (int j = 0; j < out_width; j += simd::lanes) {
-      const simd::M m = simd::mask(first_lanes(out_width - j));
+      const simd::P m = simd::first(out_width - j);
       const Thirds a = above.next(), b = here.next(), c = below.next();
       simd::store(m, average + j,
                   ninth * ((a.left + a.middle + a.right) + (b.left + b.middle + b.right) +
@@ -227,14 +234,14 @@ void max_pool_plane(const float* x, int height, int width, float* y) {
         const Thirds t = every.next();
         highest = simd::max(highest, simd::max(simd::max(t.left, t.middle), t.right));
       }
-      simd::store(simd::mask(first_lanes(out_width - j)), y + j, highest);
+      simd::store(simd::first(out_width - j), y + j, highest);
     }
   }
 }
 
 constexpr InferenceKernels all_inference_kernels() {
   return {image_kernels(),  batch_kernels(),   to_lanes,         from_lanes,     sigmoids,        pack_panel,
-          point_wise_panel, point_wise_planes, pack_windows_row, max_pool_plane, downsample_plane};
+          point_wise_panel, kPacks ? nullptr : point_wise_planes, kWide, pack_windows_row, max_pool_plane, downsample_plane};
 }
 
 }  // namespace

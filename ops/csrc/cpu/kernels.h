@@ -74,7 +74,7 @@ struct Kernels {
 constexpr int kSmallMap = 100;
 
 constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution
-constexpr int kColumns = 48;  // voxels that such a convolution works on at a time
+constexpr int kColumns = 48;  // windows of a strided convolution that lie together
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
 constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
 // Whether rows would leave most lanes idle: such planes are flattened, and take masks of their borders. Static, as each
@@ -114,9 +114,10 @@ struct InferenceKernels {
   void (*point_wise)(const float* panel, int stride, int planes, const float* weight, const float* affine,
                      int channels, int begin, int end, int64_t column, int columns,
                      float* const* out);
-  // The same at kColumns voxels of planes that lie anywhere.
+  // The same at `wide` voxels of planes that lie anywhere; none where planes are better copied to a panel first.
   void (*point_wise_planes)(const float* const* in, int planes, const float* weight, const float* affine,
                             int channels, int begin, int end, int64_t column, float* const* out);
+  int wide;  // voxels that a point-wise convolution works on at a time, of as many channels as fit the registers
   // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9
   // channels, kColumns).
   void (*pack_windows)(const float* x, int channels, int height, int width, int row, int column, int columns,

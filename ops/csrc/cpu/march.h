@@ -63,9 +63,10 @@ INLINE void march(const Tile<S>& t, Sink sink) {
     // Neighbours are named by their place in the 3x3 window, 0 to 8.
     const typename simd::M m0 = simd::mask(borders[0]), m1 = simd::mask(borders[1]),
                            m2 = simd::mask(borders[2]), m3 = simd::mask(borders[3]),
-                           m4 = simd::mask(borders[4]), m5 = simd::mask(borders[5]),
+                           m5 = simd::mask(borders[5]),
                            m6 = simd::mask(borders[6]), m7 = simd::mask(borders[7]),
                            m8 = simd::mask(borders[8]);
+    const typename simd::P within = simd::first(area - offset);
     V kh[9], kw[9];
     if (H) load_taps(t.height_taps + offset, padded, kh);
     if (W) load_taps(t.width_taps + offset, padded, kw);
@@ -112,12 +113,12 @@ INLINE void march(const Tile<S>& t, Sink sink) {
       xd += stride, xh += stride, xw += stride, kd += 9;
       V height{}, wide{}, own{};
       plane(height, wide, own);
-      sink.next(m4, depth, height, wide);
+      sink.next(within, depth, height, wide);
       depth = own;
     }
     if (H && last) h.two = Line<S>::dot(row(xh + stride), kh + 6, h.two);
     if (W && last) w.two = Line<S>::dot(column(xw + stride), kw + 6, w.two);
-    sink.next(m4, depth, h.two, w.two);
+    sink.next(within, depth, h.two, w.two);
   }
 }
 

@@ -10,6 +10,10 @@
 
 namespace {
 
+// Bits of as many lanes, none of less than one.
+INLINE uint32_t first_lanes(int64_t count) { return count >= 32 ? ~0u : count > 0 ? (1u << count) - 1 : 0; }
+
+// Of each vector type V: M masks any lanes, P the first ones, as many as `count` if it has that many.
 template <class S>
 struct Simd;
 
@@ -19,8 +23,10 @@ template <>
 struct Simd<float> {
   using V = __m512;
   using M = __mmask16;
+  using P = __mmask16;
   static constexpr int lanes = 16;
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
+  INLINE P first(int64_t count) { return mask(first_lanes(count)); }
   INLINE V splat(float s) { return _mm512_set1_ps(s); }
   INLINE V load(const float* p) { return _mm512_loadu_ps(p); }
   INLINE V hold(V v) {  // in a register; the compiler would repeat loads as operands of several instructions
@@ -64,8 +70,10 @@ template <>
 struct Simd<double> {
   using V = __m512d;
   using M = __mmask8;
+  using P = __mmask8;
   static constexpr int lanes = 8;
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
+  INLINE P first(int64_t count) { return mask(first_lanes(count)); }
   INLINE V splat(double s) { return _mm512_set1_pd(s); }
   INLINE V load(const double* p) { return _mm512_loadu_pd(p); }
   INLINE V hold(V v) {
@@ -88,7 +96,12 @@ template <>
 struct Simd<float> {
   using V = __m256;
   using M = __m256i;
+  struct P {
+    M mask;
+    int64_t count;
+  };
   static constexpr int lanes = 8;
+  INLINE P first(int64_t count) { return {mask(first_lanes(count)), count}; }
   INLINE M mask(uint32_t bits) {
     const M lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
@@ -98,13 +111,21 @@ struct Simd<float> {
   INLINE V load(const float* p) { return _mm256_loadu_ps(p); }
   INLINE V load_once(const float* p) { return load(p); }
   INLINE V load(M m, const float* p) { return _mm256_maskload_ps(p, m); }
+  INLINE V load(P m, const float* p) { return load(m.mask, p); }
   INLINE void store(float* p, V v) { _mm256_storeu_ps(p, v); }
-  INLINE void store(M m, float* p, V v) { _mm256_maskstore_ps(p, m, v); }
+  INLINE void store(P m, float* p, V v) {  // AMD's processors take 12 cycles and more for a store with a mask
+    if (m.count >= lanes) return store(p, v);
+    __m128 rest = _mm256_castps256_ps128(v);
+    if (m.count & 4) _mm_storeu_ps(p, rest), rest = _mm256_extractf128_ps(v, 1), p += 4;
+    if (m.count & 2) _mm_storel_pi(reinterpret_cast<__m64*>(p), rest), rest = _mm_movehl_ps(rest, rest), p += 2;
+    if (m.count & 1) _mm_store_ss(p, rest);
+  }
   INLINE V gather(const float* p, const int32_t* i) {
     return _mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(i)), 4);
   }
   INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
   INLINE V keep(M m, V v) { return _mm256_and_ps(_mm256_castsi256_ps(m), v); }
+  INLINE V keep(P m, V v) { return keep(m.mask, v); }
   INLINE V even(V a, V b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
   INLINE V odd(V a, V b) { return in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
   INLINE V in_order(V v) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8)); }
@@ -113,7 +134,7 @@ struct Simd<float> {
     return _mm256_castsi256_ps(_mm256_alignr_epi8(_mm256_castps_si256(b), _mm256_castps_si256(middle), 12));
   }
   INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
-  INLINE V select(M m, V a, V b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
+  INLINE V select(P m, V a, V b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m.mask)); }
   INLINE void interleave(V& a, V& b) {  // a0 b0 a1 b1 and so on
     const V even = _mm256_unpacklo_ps(a, b), odd = _mm256_unpackhi_ps(a, b);
     a = _mm256_permute2f128_ps(even, odd, 0x20), b = _mm256_permute2f128_ps(even, odd, 0x31);
@@ -125,7 +146,12 @@ template <>
 struct Simd<double> {
   using V = __m256d;
   using M = __m256i;
+  struct P {
+    M mask;
+    int64_t count;
+  };
   static constexpr int lanes = 4;
+  INLINE P first(int64_t count) { return {mask(first_lanes(count)), count}; }
   INLINE M mask(uint32_t bits) {
     const M lane = _mm256_setr_epi64x(1, 2, 4, 8);
     return _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(bits), lane), lane);
@@ -135,8 +161,14 @@ struct Simd<double> {
   INLINE V hold(V v) { return v; }
   INLINE V load_once(const double* p) { return load(p); }
   INLINE V load(M m, const double* p) { return _mm256_maskload_pd(p, m); }
+  INLINE V load(P m, const double* p) { return load(m.mask, p); }
   INLINE void store(double* p, V v) { _mm256_storeu_pd(p, v); }
-  INLINE void store(M m, double* p, V v) { _mm256_maskstore_pd(p, m, v); }
+  INLINE void store(P m, double* p, V v) {
+    if (m.count >= lanes) return store(p, v);
+    __m128d rest = _mm256_castpd256_pd128(v);
+    if (m.count & 2) _mm_storeu_pd(p, rest), rest = _mm256_extractf128_pd(v, 1), p += 2;
+    if (m.count & 1) _mm_store_sd(p, rest);
+  }
   INLINE V gather(const double* p, const int32_t* i) {
     return _mm256_i32gather_pd(p, _mm_loadu_si128(reinterpret_cast<const __m128i*>(i)), 8);
   }
@@ -150,7 +182,12 @@ template <class S>
 struct Simd {
   typedef S V __attribute__((vector_size(16)));
   typedef decltype(V{} < V{}) M;  // integers, all bits set in the lanes that count
+  struct P {
+    M mask;
+    int64_t count;
+  };
   static constexpr int lanes = 16 / sizeof(S);
+  INLINE P first(int64_t count) { return {mask(first_lanes(count)), count}; }
   INLINE M mask(uint32_t bits) {
     M m;
     for (int i = 0; i < lanes; ++i) m[i] = bits >> i & 1 ? -1 : 0;
@@ -170,10 +207,16 @@ struct Simd {
       if (m[i]) v[i] = p[i];
     return v;
   }
+  INLINE V load(P m, const S* p) {
+    if (m.count >= lanes) return load(p);
+    V v{};
+    for (int i = 0; i < m.count; ++i) v[i] = p[i];
+    return v;
+  }
   INLINE void store(S* p, V v) { std::memcpy(p, &v, sizeof v); }
-  INLINE void store(M m, S* p, V v) {
-    for (int i = 0; i < lanes; ++i)
-      if (m[i]) p[i] = v[i];
+  INLINE void store(P m, S* p, V v) {
+    if (m.count >= lanes) return store(p, v);
+    for (int i = 0; i < m.count; ++i) p[i] = v[i];
   }
   INLINE V gather(const S* p, const int32_t* index) {
     V v;
@@ -182,6 +225,7 @@ struct Simd {
   }
   INLINE V min(V a, V b) { return a < b ? a : b; }
   INLINE V keep(M m, V v) { return m ? v : V{}; }
+  INLINE V keep(P m, V v) { return keep(m.mask, v); }
   INLINE V every_other(V a, V b, int from) {
     V v;
     for (int i = 0; i < lanes / 2; ++i) v[i] = a[2 * i + from], v[lanes / 2 + i] = b[2 * i + from];
@@ -196,7 +240,7 @@ struct Simd {
     return v;
   }
   INLINE V max(V a, V b) { return a > b ? a : b; }
-  INLINE V select(M m, V a, V b) { return m ? a : b; }
+  INLINE V select(P m, V a, V b) { return m.mask ? a : b; }
   INLINE void interleave(V& a, V& b) {  // a0 b0 a1 b1 and so on
     V both[2];
     for (int i = 0; i < lanes; ++i) {
@@ -224,7 +268,5 @@ inline __attribute__((always_inline)) float total<float>(__m512 v) {
   return _mm512_reduce_add_ps(v);
 }
 #endif
-
-INLINE uint32_t first_lanes(int64_t count) { return count >= 32 ? ~0u : (1u << count) - 1; }
 
 }  // namespace

@@ -7,14 +7,14 @@ namespace {
 float sum_of(const float* x, int64_t count) {
   V sum{};
   for (int64_t i = 0; i < count; i += simd::lanes)
-    sum += simd::load(simd::mask(first_lanes(count - i)), x + i);
+    sum += simd::load(simd::first(count - i), x + i);
   return total<float>(sum);
 }
 
 float squares_of(const float* x, int64_t count, float mean) {
   V sum{};
   for (int64_t i = 0; i < count; i += simd::lanes) {
-    const simd::M m = simd::mask(first_lanes(count - i));
+    const simd::P m = simd::first(count - i);
     const V d = simd::keep(m, simd::load(m, x + i) - simd::splat(mean));
     sum += d * d;
   }
@@ -25,7 +25,7 @@ void norm_act_plane(const float* x, int64_t count, float mean, float scale, floa
                     float factor, float* y) {
   const V p = simd::splat(factor), q = simd::splat(factor * (slope - 1));
   for (int64_t i = 0; i < count; i += simd::lanes) {
-    const simd::M m = simd::mask(first_lanes(count - i));
+    const simd::P m = simd::first(count - i);
     const V u = simd::splat(scale) * (simd::load(m, x + i) - simd::splat(mean)) + simd::splat(bias);
     simd::store(m, y + i, p * u + q * simd::min(u, V{}));
   }
@@ -52,7 +52,7 @@ INLINE V centred_grad(const BranchParameters& b, V x, V g) {
 ActSums act_sums_plane(const float* x, const float* g, int64_t count, float mean, float scale, float bias) {
   LaneSums sums;
   for (int64_t i = 0; i < count; i += simd::lanes) {
-    const simd::M m = simd::mask(first_lanes(count - i));
+    const simd::P m = simd::first(count - i);
     const V d = simd::load(m, x + i) - simd::splat(mean);
     add_sums(sums, d, simd::load(m, g + i), simd::splat(scale) * d + simd::splat(bias));
   }
@@ -61,7 +61,7 @@ ActSums act_sums_plane(const float* x, const float* g, int64_t count, float mean
 
 void act_grad_plane(const float* x, const float* g, int64_t count, const BranchParameters& b, float* x_grad) {
   for (int64_t i = 0; i < count; i += simd::lanes) {
-    const simd::M m = simd::mask(first_lanes(count - i));
+    const simd::P m = simd::first(count - i);
     simd::store(m, x_grad + i,
                 centred_grad(b, simd::load(m, x + i) - simd::splat(b.mean), simd::load(m, g + i)));
   }
@@ -77,7 +77,7 @@ struct Moments {
   float* sums;
   float* at = nullptr;
   INLINE_METHOD begin(int64_t) { at = sums; }
-  INLINE_METHOD next(simd::M m, V depth, V height, V width) {
+  INLINE_METHOD next(simd::P m, V depth, V height, V width) {
     const V d = simd::keep(m, depth), h = simd::keep(m, height), w = simd::keep(m, width);
     add_to(at, d), add_to(at, d * d);
     add_to(at, h), add_to(at, h * h);
@@ -97,7 +97,7 @@ struct Fusion {
     sum += u * (u > V{} ? simd::splat(prm->high) : simd::splat(prm->low));
     ++prm;
   }
-  INLINE_METHOD next(simd::M m, V depth, V height, V width) {
+  INLINE_METHOD next(simd::P m, V depth, V height, V width) {
     V sum{};
     add(depth, sum), add(height, sum), add(width, sum);
     simd::store(m, out, sum);
@@ -121,7 +121,7 @@ struct BranchSums {
     add_to(at, s.g), add_to(at, s.g_low), add_to(at, s.gx), add_to(at, s.gx_low);
     ++prm;
   }
-  INLINE_METHOD next(simd::M m, V depth, V height, V width) {
+  INLINE_METHOD next(simd::P m, V depth, V height, V width) {
     const V here = simd::load(m, grad);
     add(simd::keep(m, depth), here), add(simd::keep(m, height), here), add(simd::keep(m, width), here);
     grad += area;
@@ -137,7 +137,7 @@ struct BranchGrads {
   const float* grad = nullptr;
   float* out = nullptr;
   INLINE_METHOD begin(int64_t offset) { prm = parameters, grad = g + offset, out = y + offset; }
-  INLINE_METHOD next(simd::M m, V depth, V height, V width) {
+  INLINE_METHOD next(simd::P m, V depth, V height, V width) {
     const V here = simd::load(m, grad);
     simd::store(m, out, centred_grad(prm[0], depth - simd::splat(prm[0].mean), here));
     simd::store(m, out + area, centred_grad(prm[1], height - simd::splat(prm[1].mean), here));

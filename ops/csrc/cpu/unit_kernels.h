@@ -25,7 +25,7 @@ struct LocalFusion {
   const float* soon = nullptr;
   float *out = nullptr, *sum = nullptr;
   INLINE_METHOD begin(int64_t offset) { prm = local, soon = input + offset, out = y + offset, sum = sums; }
-  INLINE_METHOD next(simd::M m, V depth, V height, V width) {
+  INLINE_METHOD next(simd::P m, V depth, V height, V width) {
     const V u = branch_term(prm + 3, height, branch_term(prm, depth, simd::splat(prm[9]))) +
                 branch_term(prm + 6, width, V{});
     const V z = prelu(u, prm[10]);
@@ -44,7 +44,7 @@ struct Resized {
   int64_t area;
   int64_t i = 0;
   INLINE_METHOD begin(int64_t offset) { sink.begin(offset), i = offset; }
-  INLINE_METHOD next(simd::M m, V depth, V, V) {
+  INLINE_METHOD next(simd::P m, V depth, V, V) {
     sink.next(m, depth, simd::load(m, height + i), simd::load(m, width + i));
     i += area;
   }
@@ -84,12 +84,13 @@ INLINE void spatial_columns(const float* x, int height, int width, int column, c
   for (int i = 0; i < 9; ++i) taps[i] = simd::hold(simd::splat(spatial[i]));
   V one[vectors], two[vectors];  // outputs of the row that comes, with one row of taps in, and of the one
                                  // before, with two
-  simd::M left[vectors], here[vectors], right[vectors];
+  simd::M left[vectors], right[vectors];
+  simd::P here[vectors];
 #pragma GCC unroll 4
   for (int j = 0; j < vectors; ++j) {
     const int start = column + j * simd::lanes, lanes = width - start;
     const uint32_t inside = first_lanes(lanes);
-    here[j] = simd::mask(inside);
+    here[j] = simd::first(lanes);
     left[j] = simd::mask(start == 0 ? inside & ~1u : inside);
     right[j] = simd::mask(lanes <= simd::lanes ? inside & ~(1u << (lanes - 1)) : inside);
     one[j] = two[j] = bias;
@@ -127,7 +128,7 @@ INLINE void spatial_flat(const float* x, int64_t area, int width, const uint32_t
       sum[i % 2] = simd::add_product(simd::mask(borders[i]), taps[i],
                                      simd::load(x + at + (i / 3 - 1) * width + i % 3 - 1), sum[i % 2]);
     const V done = sum[0] + sum[1];
-    simd::store(simd::mask(borders[4]), y + at, p * done + q * simd::min(done, V{}));
+    simd::store(simd::first(area - at), y + at, p * done + q * simd::min(done, V{}));
   }
 }
 
@@ -150,7 +151,7 @@ constexpr int kAhead = 512;
 
 template <int many>
 INLINE void multiply_some_rows(const float* matrix, const float* x, int columns, float* out) {
-  const simd::M tail = simd::mask(first_lanes(columns % simd::lanes));
+  const simd::P tail = simd::first(columns % simd::lanes);
   const int whole = columns / simd::lanes * simd::lanes;
   const V last = simd::load(tail, x + whole);
   V sum[many];
@@ -192,7 +193,7 @@ INLINE V sigmoid(V x) {
 
 void sigmoids(float* x, int count) {
   for (int i = 0; i < count; i += simd::lanes) {
-    const simd::M m = simd::mask(first_lanes(count - i));
+    const simd::P m = simd::first(count - i);
     simd::store(m, x + i, sigmoid(simd::load(m, x + i)));
   }
 }
