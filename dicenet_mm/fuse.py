@@ -3,14 +3,12 @@ import mmap
 from collections import OrderedDict
 from contextlib import suppress
 from copy import deepcopy
-from itertools import pairwise
 
 import torch
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .inference.conv_bn import DataFlow, fold_norms, is_plain
 from .layers import DiCEUnit
 from .layers.fused import FusedLayer, FusedMaxPool, FusedStem, FusedStridedConv
 from .layers.packing import fuse_conv, fuse_layer, fuse_linear
@@ -26,17 +24,19 @@ def fuse(model: nn.Module) -> nn.Module:
     DiCE units, the blocks around them and whole stages of blocks become one operator each, with normalisation,
     activations, concatenation and shuffle inside; so do linear layers, global pooling, the decoder's layers, and
     point-wise, depth-wise and some other convolutions with what follows them. Rows of these are called as one.
-    Elsewhere normalisation is folded into the convolution right before it, in the order in which a module holds them.
+    Elsewhere batch normalisation is folded into a convolution where it alone uses what that gives
+    (:mod:`dicenet_mm.inference.conv_bn`). Subclasses, and what has hooks or a ``forward`` of its own, stay as they are.
     The copy computes the same outputs (to about 1e-5 of their scale in float32), shares no state with ``model``, and is
     not for training. The fused layers are made for float32 on the CPU, where the compiled operators run them, on
-    batches (N, C, H, W); a copy that is moved or cast afterwards still works, more slowly.
+    batches (N, C, H, W); a copy that is moved or cast afterwards still works, more slowly. In half and bfloat16, cast
+    before or after, they compute in float32 and return the dtype that they were given.
 
     Args:
         model: Any model of the toolkit, or any other module, in evaluation mode throughout.
 
     Returns:
         The copy, in evaluation mode, its parameters without gradients. Fusing it again changes nothing. It is for
-        running as it is: hooks of what was fused are gone, and rows run the layers that they were made of.
+        running as it is: rows run the layers that they were made of.
 
     Raises:
         RuntimeError: If the model, or a part of it, is in training mode.
@@ -52,7 +52,10 @@ def fuse(model: nn.Module) -> nn.Module:
     if training is not None:
         raise RuntimeError(f'fuse() folds running statistics, which training would change, and {training} is in '
                            'training mode: call model.eval() first')
-    fused = _join(_fuse_convs(_fold_norms(_fuse_layers(deepcopy(model))))).requires_grad_(False)
+    fused = _fuse_layers(deepcopy(model))
+    flow = DataFlow(fused)
+    fold_norms(flow)
+    fused = _join(_fuse_convs(fused, flow)).requires_grad_(False)
     fused.eval()  # the place holders of what was folded are new
     _lay_together(fused)
     return fused
@@ -80,7 +83,7 @@ def _lay_together(model: nn.Module) -> None:
 
 
 def _fuse_layers(module: nn.Module) -> nn.Module:
-    fused = fuse_layer(module)
+    fused = fuse_layer(module) if is_plain(module) else None
     if fused is not None:
         return fused
     if not isinstance(module, DiCEUnit):  # which looks into its layers
@@ -89,48 +92,51 @@ def _fuse_layers(module: nn.Module) -> nn.Module:
     return module
 
 
-def _fold_norms(module: nn.Module) -> nn.Module:
-    """Batch normalisation into the convolution right before it, of which other users keep the original."""
-    if isinstance(module, ConvModule) and ('conv', 'norm') not in pairwise(module.order):
-        return module
-    place, last = '', None
-    for name, child in list(module._modules.items()):  # named_children() would leave out what comes twice
-        if (isinstance(child, _BatchNorm) and child.running_mean is not None and type(last) is nn.Conv2d
-                and last.out_channels == child.num_features):
-            setattr(module, place, fuse_conv_bn_eval(last, child))
-            setattr(module, name, nn.Identity())
-        elif child is not None:
-            _fold_norms(child)
-        place, last = name, child
+def _fuse_convs(module: nn.Module, flow: DataFlow) -> nn.Module:
+    """Convolutions whose normalisation is folded already, and the activations beside them."""
+    if not is_plain(module) or flow.is_read(module):
+        pass
+    elif type(module) is nn.Conv2d:
+        return fuse_conv(module) or module
+    elif type(module) is nn.Linear:
+        return fuse_linear(module) or module
+    elif type(module) is ConvModule:
+        module = _open(module)
+    elif type(module) is DepthwiseSeparableConvModule:
+        module = nn.Sequential(OrderedDict(module.named_children()))
+    for name, child in module.named_children():
+        setattr(module, name, _fuse_convs(child, flow))
     return module
 
 
-def _fuse_convs(module: nn.Module) -> nn.Module:
-    """Convolutions whose normalisation is folded already, and the activations beside them."""
-    if isinstance(module, nn.Conv2d):
-        return fuse_conv(module) or module
-    if isinstance(module, nn.Linear):
-        return fuse_linear(module) or module
-    if type(module) is ConvModule and module.order == ('conv', 'norm', 'act') and (
-            not module.with_norm or isinstance(module.norm, nn.Identity)) and not module.with_explicit_padding:
-        fused = fuse_conv(module.conv, module.activate if module.with_activation else None)
+def _open(module: ConvModule) -> nn.Module:
+    """A convolution without normalisation as the row of its layers, of which callers cannot leave one out."""
+    if module.with_norm and not isinstance(module.norm, nn.Identity):
+        return module
+    act = module.activate if module.with_activation else nn.Identity()
+    if module.order == ('conv', 'norm', 'act') and not module.with_explicit_padding:
+        fused = fuse_conv(module.conv, act)
         if fused is not None:
             return fused
-    for name, child in module.named_children():
-        setattr(module, name, _fuse_convs(child))
-    if type(module) is DepthwiseSeparableConvModule:
-        return nn.Sequential(OrderedDict(module.named_children()))
-    return module
+    row = OrderedDict()
+    for name in module.order:
+        if name == 'conv' and module.with_explicit_padding:
+            row['padding_layer'] = module.padding_layer
+        if name != 'norm':
+            row[name] = module.conv if name == 'conv' else act
+    return nn.Sequential(row)
 
 
 def _join(module: nn.Module) -> nn.Module:
     """Rows of fused layers into one call each, the longest there are."""
-    if type(module) is DiCENet:
+    if not is_plain(module):
+        pass
+    elif type(module) is DiCENet:
         _join_stem(module)
         levels = {name: getattr(module, name) for name in module.levels}
         if None not in map(layers_of, levels.values()):
             return FusedLevels(levels, module.out_indices, module.out_channels)
-    if len(layers_of(module) or ()) > 1:
+    elif len(layers_of(module) or ()) > 1:
         return FusedSequence(module._modules)
     for name, child in module.named_children():
         setattr(module, name, _join(child))

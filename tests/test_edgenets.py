@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+import dicenet_mm
 from dicenet_mm.edgenets import convert_edgenets
 from dicenet_mm.errors import UserError
 from dicenet_mm.models.backbones import DiCENet, ESPNetv2
@@ -58,6 +59,22 @@ def test_outputs_of_the_authors(shared, name):
         expected = reference[f'{image}/logits']
         assert np.abs(logits[:, ::8, ::8].numpy() - expected).max() <= 1e-4 * np.ptp(expected)
         assert (logits.argmax(0).numpy() == reference[f'{image}/argmax']).mean() >= 0.9999
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', ENCODERS)
+def test_fused_in_half(shared, name):
+    """The knees of trained units do not fit into half."""
+    weights, meta = convert_edgenets(read(shared, name))
+    model = segmentor(meta).eval()
+    model.load_state_dict(weights)
+    x = torch.randn(1, 3, 64, 96)
+    expected = model(x, None, mode='tensor')
+    for fused in dicenet_mm.fuse(model).half(), dicenet_mm.fuse(model.half()):
+        y = fused(x.half(), None, mode='tensor')
+        assert y.dtype == torch.float16
+        # weights cast before fusing carry the rounding of each layer
+        assert (y - expected).abs().max() <= 0.01 * expected.abs().max()
 
 
 @pytest.mark.parametrize('name', ENCODERS)

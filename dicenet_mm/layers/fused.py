@@ -1,15 +1,34 @@
 """Inference forms of layers, each one operator. :func:`dicenet_mm.fuse` puts them in."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 
+import torch
 from torch import Tensor, nn
 
 from dicenet_mm.ops import inference
 
 from .pyramid_pool import branch_size
 
+NARROW = frozenset({torch.float16, torch.bfloat16})
+
+
+def in_float32(forward: Callable) -> Callable:
+    """A ``forward`` of float32 weights that takes half and bfloat16, too: computed in float32, returned as given."""
+    @wraps(forward)
+    def wide(self, *xs: Tensor):
+        dtype = xs[0].dtype
+        if dtype not in NARROW:
+            return forward(self, *xs)
+        out = forward(self, *(x.float() for x in xs))
+        return tuple(y.to(dtype) for y in out) if isinstance(out, tuple) else out.to(dtype)
+    return wide
+
 
 class FusedLayer(nn.Module):
     """Packed weights as buffers, in named lists; the subclass applies an operator to them.
+
+    Packed weights have a range that half has not (the knees of a DiCE unit do not fit), so they stay in float32 where
+    the model is cast to half or bfloat16; what goes in and comes out is of the dtype of the input.
 
     Attributes:
         operator: What the operator is called in a sequence, if it can be part of one.
@@ -26,8 +45,35 @@ class FusedLayer(nn.Module):
             for key, tensor in zip(self._names[name], tensors):
                 self.register_buffer(key, tensor.detach().clone())
 
+    def __init_subclass__(cls):
+        cls.forward = in_float32(cls.forward)
+
     def pack(self, name: str) -> list[Tensor]:
         return list(map(self._buffers.get, self._names[name]))
+
+    def stand_for(self, layer: nn.Conv2d | nn.Linear) -> 'FusedLayer':
+        """Let others read what they read of the layer: its numbers, its weight and its bias, folded as they are."""
+        for name in layer.__constants__:
+            setattr(self, name, getattr(layer, name))
+        self._weight_shape = layer.weight.shape
+        return self
+
+    def __getattr__(self, name: str):
+        if name in ('weight', 'bias') and '_weight_shape' in vars(self):
+            weight, bias = self.unpack()
+            return weight.view(self._weight_shape) if name == 'weight' else bias
+        return super().__getattr__(name)
+
+    def unpack(self) -> tuple[Tensor, Tensor]:
+        """Weight, of the layer's number of elements, and bias (C_out,)."""
+        return inference.unpack_point(self.pack('point'))[:2]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        def keep(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            moved = tensor.to(moved.device, torch.float32) if moved.dtype in NARROW else moved
+            return moved.contiguous()  # whatever memory format the model gets
+        return super()._apply(keep, recurse)
 
 
 class FusedPointWise(FusedLayer):
@@ -40,22 +86,9 @@ class FusedPointWise(FusedLayer):
 
 
 class FusedLinear(FusedLayer):
-    """A linear layer, (..., C_in) -> (..., C_out).
-
-    Some modules take the weight and bias of theirs and multiply by themselves: these are unpacked for them.
-    """
+    """A linear layer, (..., C_in) -> (..., C_out)."""
 
     operator = 'linear'
-
-    @property
-    def weight(self) -> Tensor:
-        """(C_out, C_in)."""
-        return inference.unpack_point(self.pack('point'))[0]
-
-    @property
-    def bias(self) -> Tensor:
-        """(C_out,)."""
-        return inference.unpack_point(self.pack('point'))[1]
 
     def forward(self, x: Tensor) -> Tensor:
         y = inference.point_wise(x.reshape(-1, x.shape[-1], 1, 1), self.pack('point'))
@@ -66,6 +99,10 @@ class FusedSpatialConv(FusedLayer):
     """A depth-wise 3x3 convolution with bias and PReLU, (N, C, H, W) -> (N, C, H, W)."""
 
     operator = 'spatial_conv'
+
+    def unpack(self) -> tuple[Tensor, Tensor]:
+        spatial, = self.pack('spatial')
+        return spatial[:, :9].contiguous(), spatial[:, 9]
 
     def forward(self, x: Tensor) -> Tensor:
         return inference.spatial_conv(x, *self.pack('spatial'))

@@ -1,5 +1,6 @@
 """The fused form of a layer: what it has learnt, folded and packed. :func:`dicenet_mm.fuse` puts them in."""
 from collections.abc import Collection, Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from dicenet_mm.ops import inference, library
 from .blocks import DiCEBlock, StridedDiCEBlock
 from .dice import DiCEUnit
 from .fused import (
+    NARROW,
     FusedAveragePool,
     FusedDiCEStage,
     FusedDiCEUnit,
@@ -39,7 +41,8 @@ def fuse_layer(module: nn.Module) -> nn.Module | None:
     """
     packer = _PACKERS.get(type(module))
     devices = inference.UNIT_DEVICES if type(module) is DiCEUnit else {'cpu'}
-    return packer(module) if packer and _is_float_on(module, devices) else None
+    module = _in_float32(module, devices) if packer else None
+    return None if module is None else packer(module)
 
 
 def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None:
@@ -48,19 +51,26 @@ def fuse_conv(conv: nn.Conv2d, act: nn.Module | None = None) -> nn.Module | None
     Fused are 1x1 convolutions (grouped ones too, if the groups are not tiny), depth-wise and other grouped 3x3 ones,
     and dense 3x3 ones of stride 2, all padded to the same size.
     """
-    slope = _slope(act or nn.Identity(), conv.weight)
-    if type(conv) is not nn.Conv2d or slope is None or not _is_float_on(conv, {'cpu'}):
+    both = _in_float32(nn.ModuleList([conv, act or nn.Identity()]), {'cpu'}) if type(conv) is nn.Conv2d else None
+    if both is None:
+        return None
+    conv, act = both
+    slope = _slope(act, conv.weight)
+    if slope is None:
         return None
     bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
-    return _packed_conv(conv, conv.weight, bias, slope)
+    packed = _packed_conv(conv, conv.weight, bias, slope)
+    return packed and packed.stand_for(conv)
 
 
 def fuse_linear(linear: nn.Linear) -> nn.Module | None:
     """The fused form of a linear layer, or None if it has none."""
-    if type(linear) is not nn.Linear or not _is_float_on(linear, {'cpu'}):
+    linear = _in_float32(linear, {'cpu'}) if type(linear) is nn.Linear else None
+    if linear is None:
         return None
     bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
-    return FusedLinear(point=inference.pack_point(linear.weight, bias, torch.ones(linear.out_features)))
+    packed = FusedLinear(point=inference.pack_point(linear.weight, bias, torch.ones(linear.out_features)))
+    return packed.stand_for(linear)
 
 
 def _packed_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -> nn.Module | None:
@@ -79,9 +89,13 @@ def _packed_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -
     return FusedGroupedConv(point=inference.pack_groups(weight, bias, slope, conv.groups))
 
 
-def _is_float_on(module: nn.Module, devices: Collection[str]) -> bool:
-    return library.LOADED and all(t.device.type in devices and (t.dtype == torch.float32 or not t.is_floating_point())
-               for t in module.state_dict().values())
+def _in_float32(module: nn.Module, devices: Collection[str]) -> nn.Module | None:
+    """The module, or a copy of what is in half or bfloat16; None where operators of float32 do not serve."""
+    tensors = module.state_dict().values()
+    dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    if not (library.LOADED and dtypes <= {torch.float32, *NARROW} and {t.device.type for t in tensors} <= set(devices)):
+        return None
+    return deepcopy(module).float() if dtypes & NARROW else module
 
 
 def _max_pool(pool: nn.MaxPool2d) -> nn.Module | None:

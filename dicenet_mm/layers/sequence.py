@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dicenet_mm.ops import inference
 
-from .fused import FusedLayer
+from .fused import FusedLayer, in_float32
 
 
 class FusedSequence(nn.Sequential):
@@ -31,6 +31,7 @@ class FusedSequence(nn.Sequential):
         return torch.ops.dicenet_mm.sequence.default(x, self._operators, weights, self._counts, self._numbers,
                                                      self._kept)
 
+    @in_float32
     def forward(self, x: Tensor) -> Tensor:
         return self._run(x)[0] if inference.compiled(x) else super().forward(x)
 
@@ -50,6 +51,7 @@ class FusedLevels(FusedSequence):
         ends = list(accumulate(len(layers_of(level)) for level in levels.values()))
         self._kept = [ends[i] - 1 for i in out_indices]
 
+    @in_float32
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if inference.compiled(x):
             return tuple(self._run(x))

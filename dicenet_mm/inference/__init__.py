@@ -1,0 +1,1 @@
+"""Inference forms of models and of their layers."""
