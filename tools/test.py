@@ -22,7 +22,6 @@ def parse_args():
 def run(args):
     from pathlib import Path
 
-    import mmengine
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
@@ -36,6 +35,7 @@ def run(args):
         use_data,
     )
     from dicenet_mm.errors import UserError
+    from dicenet_mm.evaluation import write_metrics
     from dicenet_mm.fuse import fuse
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
@@ -84,7 +84,7 @@ def run(args):
             holder.module = fused
     metrics = runner.test()
     if is_main_process():
-        mmengine.dump(metrics, str(Path(cfg.work_dir, 'metrics.json')), indent=1)
+        write_metrics(Path(cfg.work_dir, 'metrics.json'), metrics)
         print(f'metrics: {Path(cfg.work_dir, "metrics.json")}')
 
 

@@ -14,9 +14,11 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dicenet_mm.datasets import CheckedSegDataset
-from dicenet_mm.datasets.detection import head
+from dicenet_mm.datasets.detection import BoxDataset
+from dicenet_mm.datasets.files import head
 from dicenet_mm.datasets.images import MAX_UNREADABLE, SkipsUnreadable
 from dicenet_mm.errors import UserError
 
@@ -30,13 +32,18 @@ MAX_LISTED = 100  # classes
 class Split:
     """What a data loader gets: its annotation files, class names, number of images, and counts of each label.
 
-    Counted are boxes, or of ``'labels'`` and ``'masks'`` (see ``counted``) the images that each class occurs in.
+    Counted are boxes that train or are measured with, or of ``'labels'`` and ``'masks'`` (see ``counted``) the images
+    that each class occurs in. Apart from them are boxes that are ignored (difficult objects, crowds) or left out, and
+    images that ``filter_cfg`` leaves out.
     """
     files: list[str] = field(default_factory=list)
     classes: Sequence[str] = ()
     images: int = 0
     counts: Counter = field(default_factory=Counter)
     counted: str = 'boxes'
+    ignored: int = 0
+    left_out: int = 0
+    images_left_out: int = 0
 
 
 def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: bool = False) -> dict[str, Split]:
@@ -52,8 +59,8 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
         What was read, by split.
 
     Raises:
-        UserError: If files or folders are missing, a data set is empty or of other classes than the model, or the
-            training images do not fill a batch.
+        UserError: If files or folders are missing, a data set is empty, without a box that counts or of other classes
+            than the model, or the training images do not fill a batch.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     contents = {}
@@ -70,7 +77,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
             _read(dataset, f'{name}_dataloader')
             _check_images(dataset)
             _check_classes(dataset, cfg.model, exact=cfg.get('default_scope') == 'mmpretrain')
-            split.files.append(dataset.ann_file or dataset.data_root)
+            split.files.append(getattr(dataset, 'subset', '') or dataset.ann_file or dataset.data_root)
             split.classes = dataset.metainfo.get('classes') or ()
             split.images += len(dataset)
             batched += len(dataset) * times
@@ -78,9 +85,11 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
                 split.counted = 'masks'
                 split.counts.update(dataset.count_images() if thorough else ())
                 continue
-            split.counts.update(label for info in dataset.data_list for label in _labels(info))
             split.counted = 'labels' if 'gt_label' in dataset.data_list[0] else 'boxes'
+            _count(dataset, split)
         contents[name] = split
+        if complete and split.counted != 'masks' and not split.counts:
+            _refuse_empty(name, split)
         if name == 'train' and complete:
             _check_batches(cfg, batched)
     return contents
@@ -100,14 +109,21 @@ def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
         column.justify = 'right'
     splits = contents.values()
     first = next(iter(splits))
-    table.add_row('images', *(str(split.images) for split in splits), end_section=True)
+    table.add_row('images', *(str(split.images) for split in splits))
+    if any(split.images_left_out for split in splits):
+        table.add_row('left out', *(str(split.images_left_out) for split in splits))
+    table.add_section()
     for label, name in enumerate(first.classes[:MAX_LISTED]):
-        table.add_row(name, *(str(split.counts[label]) for split in splits))
+        table.add_row(Text(str(name)), *(str(split.counts[label]) for split in splits))
     if len(first.classes) > MAX_LISTED:
         table.add_row(f'{len(first.classes) - MAX_LISTED} more classes')
     if first.counted != 'masks':
         table.add_section()
         table.add_row(first.counted, *(str(split.counts.total()) for split in splits))
+        if any(split.ignored for split in splits):
+            table.add_row('ignored', *(str(split.ignored) for split in splits))
+        if any(split.left_out for split in splits):
+            table.add_row('left out', *(str(split.left_out) for split in splits))
     print(*notes, sep='\n')
     Console().print(table)
     for name, split in contents.items():
@@ -169,15 +185,39 @@ def _check_images(dataset: BaseDataset) -> None:
                             f'are missing: {head(missing, 2)}; put them there, or take them out of the annotations')
 
 
-def _labels(info: dict) -> list[int]:
-    if 'gt_label' in info:  # one, or in multi-label classification several
-        return info['gt_label'] if isinstance(info['gt_label'], list) else [info['gt_label']]
-    return [instance['bbox_label'] for instance in info.get('instances', ())]
+def _count(dataset: BaseDataset, split: Split) -> None:
+    for info in dataset.data_list:
+        if 'gt_label' in info:  # one, or in multi-label classification several
+            split.counts.update(info['gt_label'] if isinstance(info['gt_label'], list) else [info['gt_label']])
+        for instance in info.get('instances', ()):
+            if instance.get('ignore_flag'):
+                split.ignored += 1
+            else:
+                split.counts[instance['bbox_label']] += 1
+    if isinstance(dataset, BoxDataset):
+        dropped = {what: count for what, count in dataset.box_faults.items() if what.endswith('dropped')}
+        split.left_out += sum(dropped.values()) + dataset.other_classes.total()
+        split.images_left_out += dataset.images_left_out
+
+
+def _refuse_empty(name: str, split: Split) -> None:
+    """Raise a UserError for a split without truth; the images of a test may have none at all."""
+    if name == 'test' and not split.ignored and not split.left_out:
+        return
+    why = [f'{split.ignored} are difficult objects or crowds'] if split.ignored else []
+    why += [f'{split.left_out} have no area or an unknown class'] if split.left_out else []
+    what = dict(boxes='box', labels='label')[split.counted]
+    raise UserError(f'no {what} in {", ".join(split.files)} {"can be trained on" if name == "train" else "counts"}: '
+                    f'{" and ".join(why) or f"its {split.images} images have none"}. Annotate objects, or mark these '
+                    'as usual ones')
 
 
 def _check_classes(dataset: BaseDataset, model: dict, exact: bool) -> None:
     """A detector may have more classes than its data; the outputs of a classifier are the classes (``exact``)."""
     classes = dataset.metainfo.get('classes') or ()
+    if isinstance(classes, str):
+        raise UserError(f'the classes of {dataset.ann_file or dataset.data_root} are the text {classes!r}, not a list '
+                        f'of names: write classes=({classes!r},), with a comma')
     for module in with_classes(model):
         if module['num_classes'] < len(classes) or exact and module['num_classes'] != len(classes):
             raise UserError(f'the data set of {dataset.ann_file or dataset.data_root} has {len(classes)} classes '

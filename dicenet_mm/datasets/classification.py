@@ -9,7 +9,7 @@ from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from dicenet_mm.errors import UserError
 
-from .detection import head
+from .files import head
 from .images import IMAGE_SUFFIXES, SkipsUnreadable
 
 

@@ -1,221 +1,193 @@
-"""mmdet's COCO and VOC data sets, checked as they are read."""
-import json
+"""Data sets of boxes, whose annotations are read and checked in one way whatever their layout is."""
 import logging
 import os
-import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from pathlib import Path
+from dataclasses import replace
 
-from mmdet.datasets import CocoDataset, VOCDataset
+import numpy as np
+from mmdet.datasets import BaseDetDataset, CocoDataset, VOCDataset
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from dicenet_mm.errors import UserError
 
-from .images import SkipsUnreadable, image_size
+from .annotations import MAX_BOXES, MAX_DROPPED, Annotations, clean, tell_faults
+from .coco import read_coco
+from .files import head, read_lines
+from .images import MAX_UNREADABLE, ImageError, SkipsUnreadable, image_size
+from .voc import read_voc
 
 
-def head(names: Iterable, count: int = 5) -> str:
-    """The first few of many names, and how many more there are."""
-    names = [str(name) for name in names]
-    return ', '.join(names[:count]) + (f' and {len(names) - count} more' if len(names) > count else '')
+class BoxDataset(SkipsUnreadable, BaseDetDataset):
+    """Images with boxes. A subclass says how its annotations are read; all else is the same for every layout.
 
+    Labels are told by the names of classes, whatever the order of the classes in the annotations. What is trained on
+    and what is measured with is one set of boxes: samples for testing carry theirs as ``instances``, in px of the image
+    as its file has it, each with ``bbox``, ``bbox_label``, ``ignore_flag`` and ``area``.
 
-def read_voc(path: str | Path) -> ET.Element:
-    """The root of a VOC annotation.
-
-    Raises:
-        UserError: If there is no such file, or it cannot be parsed.
+    Args:
+        **kwargs: As for mmdet's ``BaseDetDataset``. In training ``filter_cfg=dict(filter_empty_gt=True, min_size=32)``
+            leaves out images without boxes, and those with a shorter side in px.
     """
-    try:
-        return ET.parse(path).getroot()
-    except FileNotFoundError:
-        raise UserError(f'there is no annotation {path}: each name in a list of ImageSets/Main (one a line, without '
-                        'folder or suffix) needs one') from None
-    except ET.ParseError as error:
-        raise UserError(f'{path} cannot be read as XML ({error}): mend it, or take it out of its list') from None
 
+    #: Where images are, among ``data_prefix``.
+    images = 'img'
 
-def read_coco(path: str | Path) -> dict:
-    """The content of a COCO annotation file.
-
-    Raises:
-        UserError: If there is no such file, or it cannot be parsed, or is not in COCO's format for objects.
-    """
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise UserError(f'there is no annotation file {path}') from None
-    except ValueError as error:
-        raise UserError(f'{path} cannot be read as JSON ({error}): it may be cut off or of another kind') from None
-    require_coco(content, path)
-    return content
-
-
-def require_coco(content, path: str | Path) -> None:
-    """Raise a UserError that names the file if its content is not in COCO's format for objects."""
-    if not isinstance(content, dict):
-        raise UserError(f'{path} is not in COCO format: it holds a {type(content).__name__}, not images, annotations '
-                        'and categories')
-    missing = [key for key in ('images', 'annotations', 'categories') if not isinstance(content.get(key), list)]
-    if missing:
-        raise UserError(f'{path} is not in COCO format: it has no list of {" and ".join(missing)} (it has '
-                        f'{head(content) or "nothing"})')
-    for kind, keys in (('images', {'id', 'file_name'}), ('annotations', {'image_id', 'category_id', 'bbox'}),
-                       ('categories', {'id', 'name'})):
-        for index, entry in enumerate(content[kind]):
-            if not isinstance(entry, dict) or not keys <= entry.keys():
-                raise UserError(f'{path} is not in COCO format for objects: {kind}[{index}] is without '
-                                f'{" and ".join(sorted(keys.difference(entry if isinstance(entry, dict) else ())))}')
-    for entry in content['annotations']:
-        box = entry['bbox']
-        if not (isinstance(box, list) and len(box) == 4 and all(isinstance(side, (int, float)) for side in box)):
-            raise UserError(f'{path}: the bbox of annotation {entry.get("id")} is {box}, not [x, y, width, height]')
-    known = {image['id'] for image in content['images']}
-    stray = next((entry for entry in content['annotations'] if entry['image_id'] not in known), None)
-    if stray:
-        raise UserError(f'{path} annotates image {stray["image_id"]}, which is not among its images')
-
-
-class ChecksBoxes:
-    """For a detection data set of mmdet (stand before it): mends boxes, and tells once what was mended.
-
-    Boxes are clipped to the image, and dropped where nothing of a pixel's size is left.
-    """
+    def read(self) -> Annotations:
+        """The annotations, as they are."""
+        raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
-        """See mmdet.
+        """The images, each with ``img_path``, ``img_id``, ``width``, ``height`` and ``instances``.
 
         Raises:
-            UserError: If boxes are annotated, but none has a class of this data set.
+            UserError: If the annotations cannot be used, or boxes are annotated, but none has a class of this data set.
         """
-        self.box_faults, self.other_classes = Counter(), Counter()
-        data_list = [info for info in super().load_data_list() if info]
-        if self.other_classes and not any(info['instances'] for info in data_list):
-            raise UserError(f'no box in {self.ann_file} has a class of this configuration: it has '
-                            f'{head(self.metainfo["classes"])}, the annotations {head(sorted(self.other_classes))}. '
-                            'Use --data, which reads the class names, or set metainfo.classes of the data set')
-        if self.box_faults:
-            print_log(f'{self.ann_file}: ' + ', '.join(f'{count} boxes {what}' for what, count in
-                                                       sorted(self.box_faults.items())), 'current', logging.WARNING)
-        if self.other_classes:
-            print_log(f'{self.ann_file}: {sum(self.other_classes.values())} boxes are left out, since their classes '
-                      f"are not among the configuration's: {head(sorted(self.other_classes))}",
-                      'current', logging.WARNING)
+        found = self._of_classes(self._sized(self.read()))
+        #: How many boxes had which fault, and how many have a class that is not among this data set's.
+        found, self.box_faults = clean(found, training=not self.test_mode)
+        order = np.argsort(found.image, kind='stable')
+        ends = np.cumsum(np.bincount(found.image, minlength=len(found.names)))
+        crowded = np.diff(ends, prepend=0) > MAX_BOXES
+        if not self.test_mode and crowded.any():
+            self._leave_out(found, crowded)
+        data_list, first = [], 0
+        for index, (name, last) in enumerate(zip(found.names, ends)):
+            chosen, first = order[first:last], last
+            if not self.test_mode and crowded[index]:
+                continue
+            columns = (array[chosen].tolist() for array in (found.boxes, found.label, found.ignored, found.area))
+            width, height = found.sizes[index].tolist()
+            data_list.append(dict(
+                img_path=self.path(name), img_id=found.ids[index], width=width, height=height,
+                instances=[dict(bbox=box, bbox_label=label, ignore_flag=int(ignored), area=area)
+                           for box, label, ignored, area in zip(*columns)]))
+        tell_faults(found.source, self.box_faults, self.other_classes)
         return data_list
 
-    def clip(self, box: Sequence[float], width: int, height: int) -> list[float] | None:
-        """A box [x1, y1, x2, y2] in px within the image, or None if less than a pixel wide or high is left."""
-        x1, y1, x2, y2 = box
-        clipped = [min(max(x1, 0), width), min(max(y1, 0), height), min(max(x2, 0), width), min(max(y2, 0), height)]
-        if not (clipped[2] - clipped[0] >= 1 and clipped[3] - clipped[1] >= 1):  # NaN is dropped, too
-            self.box_faults['without area dropped'] += 1
-            return None
-        # One pixel more or less is how tools count, from 0 or from 1.
-        if max(abs(before - after) for before, after in zip(box, clipped)) > 1:
-            self.box_faults['reaching out of their image clipped'] += 1
-        return clipped
+    def path(self, name: str) -> str:
+        """The path of an image by its name in the annotations."""
+        return os.path.join(self.data_prefix.get(self.images) or '', name)
+
+    def filter_data(self) -> list[dict]:
+        """See :class:`SkipsUnreadable`; what ``filter_cfg`` leaves out of training."""
+        chosen = self.filter_cfg or {}
+        count = len(self.data_list)
+        if not self.test_mode:
+            self.data_list = [info for info in self.data_list
+                              if min(info['width'], info['height']) >= chosen.get('min_size', 0)
+                              and (self.labels(info) or not chosen.get('filter_empty_gt'))]
+        self.images_left_out = count - len(self.data_list)
+        return super().filter_data()
+
+    @staticmethod
+    def labels(info: dict) -> list[int]:
+        """The label of each box of an image."""
+        return [instance['bbox_label'] for instance in info['instances']]
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """See :class:`SkipsUnreadable`."""
+        sample = super().prepare_data(idx)
+        if self.test_mode and 'data_samples' in sample:
+            truth = self.get_data_info(idx).get('instances')
+            samples = sample['data_samples']
+            for packed in samples if isinstance(samples, list) else [samples]:  # several with test-time augmentation
+                packed.set_metainfo(dict(instances=truth))
+        return sample
+
+    def _sized(self, found: Annotations) -> Annotations:
+        """The same with the sizes of image files where none are noted."""
+        found = replace(found, sizes=found.sizes.copy())  # what was read is kept for other data sets
+        for index in np.flatnonzero((found.sizes <= 0).any(1)).tolist():
+            try:
+                found.sizes[index] = image_size(self.path(found.names[index]))
+            except ImageError:
+                if self.test_mode:
+                    raise
+                # Training will find it again, and skip it.
+                boxes = found.boxes[(found.image == index) & np.isfinite(found.boxes).all(1), 2:]
+                found.sizes[index] = np.ceil(boxes.max(0, initial=1)).clip(1, 2**31 - 1)
+        return found
+
+    def _of_classes(self, found: Annotations) -> Annotations:
+        """The same with the labels of this data set, and only the boxes that have one."""
+        classes = self.metainfo.get('classes') or ()
+        label_of = {name: label for label, name in enumerate(classes)}
+        labels = np.array([label_of.get(name, -1) for name in found.classes], np.int64)
+        new = labels[found.label] if len(found.label) else found.label
+        undefined = sum(found.unknown.values())
+        if undefined > MAX_DROPPED * (undefined + len(new)):
+            raise UserError(f'{undefined} of the {undefined + len(new)} boxes of {found.source} have classes that it '
+                            f'does not define ({head(sorted(found.unknown))}): add these, or mend the boxes')
+        self.other_classes = Counter(found.unknown)
+        for label, count in zip(*np.unique(found.label[new < 0], return_counts=True)):
+            self.other_classes[found.classes[label]] += int(count)
+        if self.other_classes and not (new >= 0).any():
+            raise UserError(f'no box in {found.source} has a class of this configuration: it has {head(classes)}, the '
+                            f'annotations {head(sorted(self.other_classes))}. Use --data, which reads the class names, '
+                            'or set metainfo.classes of the data set')
+        out = found.kept(new >= 0)
+        out.label = new[new >= 0]
+        return out
+
+    def _leave_out(self, found: Annotations, crowded: np.ndarray) -> None:
+        names = [found.names[index] for index in np.flatnonzero(crowded)]
+        said = f'{len(names)} images of {found.source} have more than {MAX_BOXES} boxes each ({head(names, 2)})'
+        if len(names) > MAX_UNREADABLE * len(found.names):
+            raise UserError(f'{said}, more than {MAX_UNREADABLE:.0%} of the images: cut these into pieces')
+        print_log(f'{said}: they are left out', 'current', logging.WARNING)
 
 
 @DATASETS.register_module()
-class CheckedCocoDataset(ChecksBoxes, SkipsUnreadable, CocoDataset):
-    """mmdet's ``CocoDataset`` that mends boxes, says what is wrong with its file, and skips unreadable images.
+class CheckedCocoDataset(BoxDataset):
+    """COCO's layout: one JSON file, and a folder of images. Without other classes, they are COCO's 80.
 
-    Images without a noted size get that of the file; annotations need no ``area`` and ``iscrowd``.
+    Args:
+        subset: A list of file names, one a line, of which the data set consists; all images by default.
+        **kwargs: As for :class:`BoxDataset`.
     """
 
-    def COCOAPI(self, path: str):
-        """The annotation file as pycocotools reads it.
+    METAINFO = CocoDataset.METAINFO
 
-        Raises:
-            UserError: If the file cannot be read, or its categories would be mistaken for other classes.
-        """
-        try:
-            coco = super().COCOAPI(path)
-        except (ValueError, AssertionError, LookupError, TypeError):
-            read_coco(path)  # says what is wrong
-            raise
-        if self.test_mode:  # COCO's own test sets come without truth
-            coco.dataset.setdefault('annotations', [])
-        require_coco(coco.dataset, path)
-        if not coco.dataset['images']:
-            raise UserError(f'{path} lists no images')
-        self.category_names = {category['id']: category['name'] for category in coco.dataset['categories']}
-        self.check_categories(list(self.category_names.values()), path)
-        return coco
+    def __init__(self, *args, subset: str = '', **kwargs):
+        self.subset = subset
+        super().__init__(*args, **kwargs)
 
-    def check_categories(self, names: Sequence[str], path: str) -> None:
-        """See whether the categories of a file, in its order, are numbered as the classes are.
-
-        Raises:
-            UserError: If they would be mistaken for other classes.
-        """
-        classes = self.metainfo['classes']
-        shared = [name for name in names if name in classes]
-        # mmdet numbers the labels by the file's order, whatever the order of the classes.
-        if shared != list(islice(classes, len(shared))):
-            raise UserError(f'the categories of {path} ({head(shared)}) are not in the order of the '
-                            f"configuration's classes ({head(classes)}), which mixes up the labels. "
-                            'Use --data, which puts them in order')
-
-    def parse_data_info(self, raw_data_info: dict) -> dict:
-        """See mmdet."""
-        image = dict(raw_data_info['raw_img_info'])
-        if not image.get('width') or not image.get('height'):
-            image['width'], image['height'] = image_size(os.path.join(self.data_prefix['img'], image['file_name']))
-        annotations = []
-        for annotation in raw_data_info['raw_ann_info']:
-            if annotation['category_id'] not in self.cat2label:
-                self.other_classes[self.category_names.get(annotation['category_id'], annotation['category_id'])] += 1
-                continue
-            x, y, w, h = annotation['bbox']
-            box = self.clip([x, y, x + w, y + h], image['width'], image['height'])
-            if box:
-                x1, y1, x2, y2 = box
-                annotations.append({'area': w * h, **annotation, 'bbox': [x1, y1, x2 - x1, y2 - y1]})
-        return super().parse_data_info(dict(raw_img_info=image, raw_ann_info=annotations))
+    def read(self) -> Annotations:
+        found = read_coco(self.ann_file, truth=not self.test_mode)
+        if self.subset:
+            chosen = set(read_lines(self.subset))
+            found = found.of_images([index for index, name in enumerate(found.names) if name in chosen])
+        return found
 
 
 @DATASETS.register_module()
-class CheckedVOCDataset(ChecksBoxes, SkipsUnreadable, VOCDataset):
-    """mmdet's ``VOCDataset`` that mends boxes, names files that are wrong, and skips unreadable images.
+class CheckedVOCDataset(BoxDataset):
+    """VOC's layout: lists of names, an XML file for each, and a folder of images of any suffix.
 
-    Images may have any suffix, not only ``.jpg``; those without a noted size get that of the file.
+    Without other classes, they are VOC's 20. Where ``VOC2007`` stands in the path, the metric is that of the year.
+
+    Args:
+        img_subdir: The folder of images in ``data_prefix.sub_data_root``.
+        ann_subdir: That of XML files.
+        **kwargs: As for :class:`BoxDataset`.
     """
 
-    def load_data_list(self) -> list[dict]:
-        folder = Path(self.sub_data_root, self.img_subdir)
-        self.image_names = {Path(name).stem: name for name in sorted(os.listdir(folder))} if folder.is_dir() else {}
-        return super().load_data_list()
+    METAINFO = VOCDataset.METAINFO
 
-    def parse_data_info(self, img_info: dict) -> dict | None:
-        """See mmdet; None for a blank line of the list.
+    def __init__(self, *args, img_subdir: str = 'JPEGImages', ann_subdir: str = 'Annotations', **kwargs):
+        self.img_subdir, self.ann_subdir = img_subdir, ann_subdir
+        super().__init__(*args, **kwargs)
+        self._metainfo['dataset_type'] = next((year for year in ('VOC2007', 'VOC2012') if year in self._root), None)
 
-        Raises:
-            UserError: If the annotation is missing or cannot be read.
-        """
-        if not img_info['img_id'].strip():
-            return None
-        name = self.image_names.get(img_info['img_id'], f'{img_info["img_id"]}.jpg')
-        root = read_voc(img_info['xml_path'])
-        path = os.path.join(self.sub_data_root, self.img_subdir, name)
-        try:
-            width, height = (int(root.findtext(f'size/{side}') or 0) for side in ('width', 'height'))
-            if not width or not height:
-                width, height = image_size(path)
-            instances = self._parse_instance_info(root, minus_one=True)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise UserError(f'{img_info["xml_path"]} is not a VOC annotation ({error}): each object needs a name and a '
-                            'bndbox of xmin, ymin, xmax, ymax') from None
-        classes = self._metainfo['classes']
-        self.other_classes.update(thing for thing in (entry.findtext('name') for entry in root.findall('object'))
-                                  if thing not in classes)
-        kept = []
-        for instance in instances:
-            box = self.clip(instance['bbox'], width, height)
-            if box:
-                kept.append(dict(instance, bbox=box))
-        return dict(img_path=path, img_id=img_info['img_id'], xml_path=img_info['xml_path'], width=width,
-                    height=height, instances=kept)
+    @property
+    def _root(self) -> str:
+        return self.data_prefix.get('sub_data_root', '')
+
+    def path(self, name: str) -> str:
+        return os.path.join(self._root, self.img_subdir, name)
+
+    def read(self) -> Annotations:
+        xmls, images = (os.path.join(self._root, folder) for folder in (self.ann_subdir, self.img_subdir))
+        found, self.xml_paths = read_voc(self.ann_file, xmls, images)
+        return found

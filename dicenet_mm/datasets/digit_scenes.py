@@ -27,10 +27,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmdet.datasets import CocoDataset
 from mmengine.registry import DATASETS
 from PIL import Image
 from pycocotools import mask as rle
+
+from .detection import CheckedCocoDataset
 
 CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
 PALETTE = [(230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (145, 30, 180),
@@ -275,13 +276,13 @@ def _voc_annotation(image, instances):
 
 
 @DATASETS.register_module()
-class DigitScenesDataset(CocoDataset):
-    """DigitScenes for detection: mmdet's ``CocoDataset``, whose files are generated where they are missing.
+class DigitScenesDataset(CheckedCocoDataset):
+    """DigitScenes for detection, generated where it is missing.
 
     Args:
         data_root (str, optional): parent of the scenes' folder. Default: :func:`default_root`.
         scenes (dict, optional): ``train``, ``val``, ``size`` and ``seed`` of :func:`generate`.
-        **kwargs: of ``CocoDataset``; ``ann_file`` and ``data_prefix`` are relative to the scenes' folder.
+        **kwargs: of ``CheckedCocoDataset``; ``ann_file`` and ``data_prefix`` are relative to the scenes' folder.
     """
     METAINFO = dict(classes=CLASSES, palette=PALETTE)
 

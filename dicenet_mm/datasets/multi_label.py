@@ -3,7 +3,9 @@ from mmengine.registry import DATASETS
 
 from dicenet_mm.errors import UserError
 
-from .detection import CheckedCocoDataset, head
+from .annotations import Annotations
+from .detection import CheckedCocoDataset
+from .files import head
 
 
 @DATASETS.register_module()
@@ -16,21 +18,27 @@ class MultiLabelCocoDataset(CheckedCocoDataset):
       testing as well as in training. The configurations of COCO do, as is usual for this benchmark.
 
     Args:
-        **kwargs: As for mmdet's ``CocoDataset``.
+        complete: Whether every class must be among the categories of the file, since each has an output.
+        **kwargs: As for :class:`CheckedCocoDataset`.
     """
 
-    def check_categories(self, names: list[str], path: str) -> None:
-        """See :class:`CheckedCocoDataset`; every class must be there, since each has an output of the classifier.
+    def __init__(self, *args, complete: bool = True, **kwargs):
+        self.complete = complete
+        super().__init__(*args, **kwargs)
+
+    def read(self) -> Annotations:
+        """See :class:`CheckedCocoDataset`.
 
         Raises:
-            UserError: If one is missing.
+            UserError: If a class is missing.
         """
-        missing = [name for name in self.metainfo['classes'] if name not in names]
-        if missing:
-            raise UserError(f'{path} is without the categories {head(missing)} of this configuration; it has '
-                            f'{head(names)}. Use --data, which reads the class names, or set metainfo.classes of the '
-                            'data set')
-        super().check_categories(names, path)
+        found = super().read()
+        missing = [name for name in self.metainfo['classes'] if name not in found.classes]
+        if missing and self.complete:
+            raise UserError(f'{self.ann_file} is without the categories {head(missing)} of this configuration; it has '
+                            f'{head(found.classes)}. Use --data, which reads the class names, or set metainfo.classes '
+                            'of the data set')
+        return found
 
     def load_data_list(self) -> list[dict]:
         """The images, each with ``gt_label``, the sorted labels of what it shows."""
@@ -42,6 +50,10 @@ class MultiLabelCocoDataset(CheckedCocoDataset):
         if (self.filter_cfg or {}).get('filter_empty_gt'):
             self.data_list = [info for info in self.data_list if info['gt_label']]
         return super().filter_data()
+
+    @staticmethod
+    def labels(info: dict) -> list[int]:
+        return info['gt_label']
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """The labels of an image."""

@@ -1,12 +1,11 @@
 """Metrics of whole images: one label (Table IV) and several (Table VII). Values are percentages."""
-from collections.abc import Sequence
 
 import torch
-from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
 from mmpretrain.evaluation import Accuracy, MultiLabelMetric
-from terminaltables import AsciiTable
 from torch import Tensor
+
+from .tables import log_table
 
 MAX_LISTED = 80  # classes up to which each has a metric of its own and a row in the log: as many as COCO has
 MAX_LABELS = 20  # of an image
@@ -19,13 +18,6 @@ def best_labels(scores: Tensor, score_thr: float = 0.) -> list[tuple[int, float]
     """
     values, labels = scores.topk(min(MAX_LABELS, len(scores)))
     return [(label, value) for label, value in zip(labels.tolist(), values.tolist()) if value >= score_thr]
-
-
-def _log_table(*rows: Sequence) -> None:
-    cells = [[f'{cell:.2f}' if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    table = AsciiTable(cells)
-    table.inner_footing_row_border = True
-    MMLogger.get_current_instance().info(f'\n{table.table}')
 
 
 @METRICS.register_module()
@@ -52,7 +44,7 @@ class TopAccuracy(Accuracy):
         right = torch.stack([result['pred_score'] for result in results]).argmax(1) == truth
         classes = self.dataset_meta['classes']
         each = {label: 100 * right[truth == label].double().mean().item() for label in truth.unique().tolist()}
-        _log_table(('class', 'images', 'top-1'),
+        log_table(('class', 'images', 'top-1'),
                    *((classes[label], int((truth == label).sum()), value) for label, value in each.items()),
                    ('all', len(truth), metrics['top1']))
         return {**metrics, **{f'top1/{classes[label]}': value for label, value in each.items()}}
@@ -84,7 +76,7 @@ class MultiLabelF1(MultiLabelMetric):
         means = each[counted].mean(0).tolist() if counted else [0.] * 3
         classes = self.dataset_meta['classes']
         if len(classes) <= MAX_LISTED:
-            _log_table(('class', 'images', 'found', 'precision', 'recall', 'F1'),
+            log_table(('class', 'images', 'found', 'precision', 'recall', 'F1'),
                        *((classes[c], int(truth[:, c].sum()), int(found[c]), *each[c].tolist()) for c in counted),
                        (f'mean of {len(counted)} classes', '', '', *means),
                        ('overall', int(truth.sum()), int(found.sum()), *overall))

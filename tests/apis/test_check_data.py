@@ -11,6 +11,7 @@ from tests.data import make_coco, make_voc
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 COCO = 'data/coco/annotations/instances_train2017.json'
+VAL = COCO.replace('train', 'val')
 VOC = 'data/VOCdevkit/VOC2007'
 
 
@@ -124,7 +125,18 @@ def unlink(*paths):
     # what does not fit
     (coco, lambda: change(COCO, lambda c: c.update(categories=[dict(id=1, name='cat'), dict(id=2, name='dog')])),
      f'no box in {COCO} has a class of this configuration: it has person, car, the annotations cat, dog'),
-    (coco, lambda: change(COCO, lambda c: c['categories'].reverse()), f'the categories of {COCO} (car, person) are'),
+    # what neither trains nor counts
+    (coco, lambda: change(COCO, lambda c: [entry.update(iscrowd=1) for entry in c['annotations']]),
+     f'no box in {COCO} can be trained on: 12 are difficult objects or crowds'),
+    (coco, lambda: change(COCO, lambda c: [entry.update(bbox=[9, 9, 0, 9]) for entry in c['annotations']]),
+     f'12 of the 12 boxes of {COCO} cannot be used, more than 25%: they have no area inside their image'),
+    (coco, lambda: change(COCO, lambda c: [entry.update(bbox=[.1, .2, .5, .5]) for entry in c['annotations']]),
+     f'the boxes of {COCO} are shares of the image, from 0 to 1 (the first is [0.1, 0.2, 0.6, 0.7]): multiply them'),
+    (coco, lambda: change(VAL, lambda c: [entry.update(iscrowd=1) for entry in c['annotations']]),
+     f'no box in {VAL} counts: 4 are difficult objects or crowds'),
+    (coco, lambda: change(VAL, lambda c: c.update(annotations=[])), f'no box in {VAL} counts: its 2 images have none'),
+    (voc, lambda: [path.write_text(path.read_text().replace('<difficult>0', '<difficult>1'))
+                   for path in Path('data/VOCdevkit').glob('*/Annotations/*')], 'no box in data/VOCdevkit/VOC2007'),
 ])
 def test_bad_data(make, spoil, message, folder):
     spoil()

@@ -46,14 +46,12 @@ def test_images_without_labels_can_be_left_out(tmp_path, test_mode):
     assert found == {1: [0, 2], 2: [1]}
 
 
-@pytest.mark.parametrize('categories,message', [
-    (('person', 'dog'), 'a.json is without the categories car of this configuration; it has person, dog. Use --data'),
-    (('person', 'dog', 'car'), r'the categories of .*a.json \(person, dog, car\) are not in the order'),
-])
-def test_other_categories(tmp_path, categories, message):
-    write(tmp_path, [(1, 'dog', {})], categories)
-    with pytest.raises(UserError, match=message):
+def test_other_categories(tmp_path):
+    write(tmp_path, [(1, 'dog', {})], ('person', 'dog'))
+    with pytest.raises(UserError, match='a.json is without the categories car of this configuration; it has person, '):
         load(tmp_path)
+    write(tmp_path, ANNOTATED, ('person', 'dog', 'car'))  # in another order
+    assert load(tmp_path) == {1: [0, 2], 2: [1], 3: [], 4: []}
 
 
 def test_coco(shared):

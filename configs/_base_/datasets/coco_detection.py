@@ -23,11 +23,7 @@ val_dataloader = dict(
         data_prefix=dict(img='val2017/'),
         test_mode=True))
 test_dataloader = val_dataloader
-average_precision = dict(
-    type='CocoMetric',
-    ann_file='data/coco/annotations/instances_val2017.json',
-    metric='bbox',
-    classwise=True)
+average_precision = dict(type='CocoDetectionMetric')
 evaluators = dict(mAP=average_precision, bbox=average_precision)  # AP at IoU .5:.95, and COCO's own name for it
 val_evaluator = average_precision
 test_evaluator = val_evaluator

@@ -15,9 +15,7 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     resize,
     dict(type='LoadAnnotations', with_bbox=True),  # the truth that PascalVOCMetric reads, for --data
-    # 'instances' is the truth that CocoMetric reads where it is given no annotation file.
-    dict(type='PackDetInputs',
-         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances')),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(
     batch_size=16,
@@ -35,7 +33,7 @@ val_dataloader = dict(
     dataset=dict(type='DigitScenesDataset', scenes=scenes, ann_file='annotations/instances_val.json',
                  data_prefix=images, test_mode=True, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-average_precision = dict(type='CocoMetric', metric='bbox', classwise=True)
+average_precision = dict(type='CocoDetectionMetric')
 evaluators = dict(mAP=average_precision, bbox=average_precision)  # AP at IoU .5:.95, and COCO's own name for it
 val_evaluator = average_precision
 test_evaluator = val_evaluator

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from dicenet_mm.datasets.classification import class_folders
-from dicenet_mm.datasets.detection import head
+from dicenet_mm.datasets.files import head
 from dicenet_mm.datasets.images import ImageError, image_size
 from dicenet_mm.errors import UserError
 
@@ -35,7 +35,7 @@ def recognise_coco(folder: Path, work_dir: Path, classes: Sequence[str] | None =
                         'several labels an image are read from object annotations in COCO layout. For class folders, '
                         'take a configuration with one label an image')
     layout = read_coco_layout(folder, files, work_dir, classes)
-    datasets = {split: [dict(entry, type='MultiLabelCocoDataset') for entry in entries]
+    datasets = {split: [dict(entry, type='MultiLabelCocoDataset', complete=False) for entry in entries]
                 for split, entries in layout.datasets.items()}
     return replace(layout, datasets=datasets, metrics={}, best='')
 

@@ -1,22 +1,57 @@
 """The COCO layout: JSON files with images, annotations and categories, and the images in any folder."""
-import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dicenet_mm.datasets.detection import head, read_coco
+import numpy as np
+
+from dicenet_mm.datasets.annotations import Annotations
+from dicenet_mm.datasets.coco import NotCocoError, read_coco
+from dicenet_mm.datasets.files import head, is_litter
+from dicenet_mm.datasets.images import ImageError, image_size
 from dicenet_mm.errors import UserError
 
-from .layout import SPLIT_WORDS, Layout, contents, hold_out, told_split, write_text
+from .layout import SPLIT_WORDS, Layout, contents, fill_splits, hold_out, told_split, write_text
+
+DEPTH = 3  # of folders that are searched for images
+SAMPLE = 200  # names that are looked for in each
 
 
 def find_coco(folder: Path) -> list[Path]:
-    """The JSON files of a folder that may be COCO annotations: its own, those in ``annotations/``, or in other folders.
+    """The JSON files of a folder that hold COCO annotations: its own, those in ``annotations/``, or in other folders.
 
     Of COCO's own there are several kinds: where some are named ``instances_*``, only these count.
+
+    Raises:
+        UserError: If a file is no JSON, or its annotations are broken; or if there are none but other JSON files, which
+            the message tells of.
     """
-    found = next((files for pattern in ('annotations/*.json', '*.json', '*/*.json')
-                  if (files := sorted(folder.glob(pattern)))), [])
-    return [path for path in found if path.stem.startswith('instances_')] or found
+    for pattern in ('annotations/*', '*', '*/*', '*/*/*'):
+        files = sorted(path for path in folder.glob(pattern) if path.suffix.lower() == '.json' and path.is_file()
+                       and not any(map(is_litter, path.relative_to(folder).parts)))
+        files = [path for path in files if path.stem.startswith('instances_')] or files
+        found = []
+        for path in files:
+            try:
+                read_coco(path)
+                found.append(path)
+            except NotCocoError:
+                continue
+        if found:
+            return found
+    return []
+
+
+def why_not_coco(folder: Path) -> str:
+    """What is wrong with the JSON files of a folder that has no COCO annotations, or nothing where it has none."""
+    path = next(iter(sorted([*folder.glob('annotations/*.json'), *folder.glob('*.json')])), None)
+    try:
+        if path and not is_litter(path.name):
+            read_coco(path)
+    except UserError as error:
+        return str(error)
+    return ''
 
 
 def read_coco_layout(folder: Path, files: Sequence[Path], work_dir: Path,
@@ -26,7 +61,7 @@ def read_coco_layout(folder: Path, files: Sequence[Path], work_dir: Path,
     Args:
         folder: What the images are searched in.
         files: As :func:`find_coco` gives them.
-        work_dir: Where copies of annotation files go that need a change.
+        work_dir: Where the lists of images go that are held out.
         classes: Class names, in order, where they are settled.
 
     Raises:
@@ -35,41 +70,40 @@ def read_coco_layout(folder: Path, files: Sequence[Path], work_dir: Path,
     paths = _splits(folder, files)
     parts = {split: read_coco(path) for split, path in paths.items()}
     notes = []
-    held_out = list(parts) == ['train']
-    if held_out:
-        parts = _hold_out(parts['train'], paths['train'])
+    places = {split: image_folder(folder, paths[split], part, split) for split, part in parts.items()}
+    datasets = {split: [dict(type='CheckedCocoDataset', ann_file=str(path.absolute()), data_root=str(folder),
+                             data_prefix=dict(img=f'{places[split]}/'))] for split, path in paths.items()}
+    classes = tuple(classes or dict.fromkeys(name for part in parts.values() for name in part.classes))
+    if list(parts) == ['train']:
+        whole = parts['train']
+        if len(whole.names) < 2:
+            raise UserError(f'{paths["train"]} lists 1 image: two are needed, one to train and one to validate on')
+        for split, chosen in zip(('train', 'val'), hold_out(whole.names, _classes_of(whole))):
+            listed = write_text(work_dir / f'data/{split}.txt', '\n'.join(chosen))
+            datasets[split] = [dict(datasets['train'][0], subset=str(listed))]
         notes.append(f'there are no annotations to validate on: a tenth of {paths["train"]} is held out for it, the '
-                     f'same images every time; the two parts are in {work_dir}/data')
-    names = (category['name'] for part in parts.values() for category in sorted(part['categories'], key=_id))
-    classes = tuple(classes or dict.fromkeys(names))
-    datasets, metrics = {}, {}
-    for split, part in parts.items():
-        source = paths['train'] if held_out else paths[split]
-        fitted = _fit(part, classes)
-        if held_out or fitted != part:
-            path = write_text(work_dir / f'data/{split}.json', json.dumps(fitted))
-        else:
-            path = source.absolute()
-        datasets[split] = [dict(type='CheckedCocoDataset', ann_file=str(path),
-                                data_prefix=dict(img=f'{_image_folder(folder, source, part)}/'))]
-        metric = dict(type='CocoMetric', ann_file=str(path), metric='bbox', classwise=True)
-        metrics[split] = dict(mAP=metric, bbox=metric)
-    for split, other in (('val', 'test'), ('test', 'val')):
-        if split not in datasets and other in datasets:
-            datasets[split], metrics[split] = datasets[other], metrics[other]
+                     f'same images every time; the lists are in {work_dir}/data')
+    elif 'train' in parts:
+        notes += _overlap(paths, parts, places)
+    fill_splits(datasets)
+    metric = dict(type='CocoDetectionMetric')
+    metrics = {split: dict(mAP=metric, bbox=metric) for split in ('val', 'test') if split in datasets}
     return Layout('COCO', classes, datasets, metrics, 'coco/bbox_mAP', notes)
 
 
-def _id(entry: dict):
-    return entry['id']
+def _classes_of(part: Annotations) -> dict[str, set[int]]:
+    """The labels in each image, of boxes that count."""
+    found = {name: set() for name in part.names}
+    for image, label in zip(part.image[~part.ignored].tolist(), part.label[~part.ignored].tolist()):
+        found[part.names[image]].add(label)
+    return found
 
 
 def _splits(folder: Path, files: Sequence[Path]) -> dict[str, Path]:
-    """The file of each split, told by its name or, where that says nothing, by its folder's."""
+    """The file of each split, told by its name or, where that says nothing, by its folders'."""
     splits, unknown = {}, []
     for path in files:
-        names = [path.stem] if path.parent in (folder, folder / 'annotations') else [path.stem, path.parent.name]
-        split = told_split(*names)
+        split = told_split(path.stem, *reversed(path.relative_to(folder).parent.parts))
         if split is None:
             unknown.append(path)
         elif split in splits:
@@ -81,61 +115,102 @@ def _splits(folder: Path, files: Sequence[Path]) -> dict[str, Path]:
     elif len(unknown) == 1 and len(splits) == 1:
         splits['val'] = unknown.pop()
     if unknown:
-        read_coco(unknown[0])  # it may be no annotation file at all
         raise UserError(f'the split of {head(unknown)} cannot be told: put train, val or test into the names of the '
                         'JSON files')
     return {split: splits[split] for split in SPLIT_WORDS if split in splits}
 
 
-def _hold_out(content: dict, path: Path) -> dict[str, dict]:
-    names = {image['file_name']: image for image in content['images']}
-    if len(names) < 2:
-        raise UserError(f'{path} lists {len(names) or "no"} image{"s"[:len(names) != 1]}: two are needed, one to train '
-                        'and one to validate on')
-    parts = {}
-    for split, part in zip(('train', 'val'), hold_out(list(names))):
-        images = [names[name] for name in part]
-        ids = {image['id'] for image in images}
-        parts[split] = dict(content, images=images, annotations=[
-            entry for entry in content['annotations'] if entry['image_id'] in ids])
-    return parts
-
-
-def _fit(content: dict, classes: Sequence[str]) -> dict:
-    """The same annotations with what mmdet and pycocotools rely on.
-
-    That is: the categories are the classes, in their order; annotations have unique ids, an area and iscrowd.
-    """
-    categories, annotations = content['categories'], content['annotations']
-    if [category['name'] for category in categories] != list(classes):
-        names = {category['id']: category['name'] for category in categories}
-        labels = {name: label for label, name in enumerate(classes, 1)}
-        annotations = [dict(entry, category_id=labels[names[entry['category_id']]]) for entry in annotations
-                       if names.get(entry['category_id']) in labels]
-        categories = [dict(id=label, name=name) for name, label in labels.items()]
-    if any(not {'id', 'area', 'iscrowd'} <= entry.keys() for entry in annotations) or \
-            len({entry['id'] for entry in annotations}) < len(annotations):
-        annotations = [dict(dict(area=entry['bbox'][2] * entry['bbox'][3], iscrowd=0), **dict(entry, id=number))
-                       for number, entry in enumerate(annotations, 1)]
-    return dict(content, categories=categories, annotations=annotations)
-
-
-def _image_folder(folder: Path, file: Path, content: dict) -> Path:
+def image_folder(folder: Path, file: Path, part: Annotations, split: str) -> Path:
     """The folder that the file names of a JSON start from.
 
-    Where several would do, since splits use the same names: the JSON's own, or one named in the JSON's name.
+    Where several have the files, since splits name theirs alike: the one whose own path tells the split of the JSON,
+    then the one with the most of the files, of the noted sizes, named in the JSON's name, nearest to the JSON.
+
+    Raises:
+        UserError: If none has the files, or nothing tells which of several it is.
     """
-    names = [image['file_name'] for image in content['images']]
-    if not names:
-        raise UserError(f'{file} lists no images')
-    sample = names[::max(1, len(names) // 20)]
-    folders = [file.parent, folder, *(path for pattern in ('*/', '*/*/') for path in sorted(folder.glob(pattern)))]
+    sample = list(range(len(part.names)))[::max(1, len(part.names) // SAMPLE)][:SAMPLE]
+    places = dict.fromkeys([file.parent, folder, *_folders(folder, DEPTH)])
+    there = {place: count for place in places if (count := sum((place / part.names[index]).is_file()
+                                                               for index in sample))}
+    if not there:
+        raise UserError(f'none of the images that {file} lists ({head((part.names[index] for index in sample), 2)}) '
+                        f'was found in {folder} or the folders in it ({contents(folder)}): put them there under these '
+                        'names')
+    candidates = [place for place in there if there[place] >= max(there.values()) / 2]
 
-    def fit(place: Path):
-        return sum((place / name).is_file() for name in sample), place.name.lower() in file.stem.lower()
+    def evidence(place: Path):
+        told = told_split(*reversed(place.relative_to(folder).parts))
+        near = len(os.path.commonpath((place, file.parent)))
+        named = place != folder and len(_words(place.name) & _words(file.stem))
+        return (told == split) - (told not in (None, split)), there[place], _sized(place, part, sample), named, near
 
-    best = max(dict.fromkeys(folders), key=fit)
-    if not fit(best)[0]:
-        raise UserError(f'none of the images that {file} lists ({head(sample, 2)}) was found in {folder} or the '
-                        f'folders in it ({contents(folder)}): put them there under these names')
-    return best.absolute()
+    ranked = sorted(candidates, key=evidence, reverse=True)
+    rivals = [place for place in ranked[1:] if evidence(place) == evidence(ranked[0])
+              and not _same(place, ranked[0], part, sample)]
+    if rivals:
+        raise UserError(f'the images of {file} may be those in {ranked[0]} or in {rivals[0]}, which have files of the '
+                        f'same names: put {split} into the name of the right folder')
+    return ranked[0].absolute()
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall('[a-z0-9]+', name.lower()))
+
+
+def _folders(folder: Path, depth: int) -> list[Path]:
+    try:
+        inner = sorted(path for path in folder.iterdir() if path.is_dir() and not is_litter(path.name))
+    except OSError:
+        return []
+    return [*inner, *(path for place in inner for path in _folders(place, depth - 1))] if depth else []
+
+
+def _sized(place: Path, part: Annotations, sample: Sequence[int]) -> int:
+    """How many of the first few images have the size that the annotations note, either way round."""
+    right = 0
+    for index in sample[:8]:
+        try:
+            right += sorted(image_size(place / part.names[index])) == sorted(part.sizes[index].tolist())
+        except ImageError:
+            continue
+    return right
+
+
+def _same(first: Path, second: Path, part: Annotations, sample: Sequence[int]) -> bool:
+    """Whether the first few images of two folders are the same files or copies."""
+    def content(place: Path, name: str):
+        path = place / name
+        return path.read_bytes() if path.is_file() else None
+    return all(content(first, part.names[index]) == content(second, part.names[index]) for index in sample[:8])
+
+
+def _overlap(paths: dict[str, Path], parts: dict[str, Annotations], places: dict[str, Path]) -> list[str]:
+    """A note where images are trained and validated on.
+
+    Raises:
+        UserError: If these have other boxes in the two files, so that one of them means other images.
+    """
+    held = 'val' if 'val' in parts else 'test'
+    train, other = parts['train'], parts[held]
+    index_of = {os.path.realpath(places['train'] / name): index for index, name in enumerate(train.names)}
+    shared = {index_of[real]: index for index, name in enumerate(other.names)
+              if (real := os.path.realpath(places[held] / name)) in index_of}
+    if not shared:
+        return []
+    boxes = [_boxes_by_image(part) for part in (train, other)]
+    differing = sum(boxes[0].get(first) != boxes[1].get(second) for first, second in shared.items())
+    if len(shared) == len(other.names) and differing > len(shared) / 2:
+        raise UserError(
+            f'{paths[held]} and {paths["train"]} annotate the same images of {places[held]} with different boxes: the '
+            f'images of {held} seem to be missing. Put them into a folder named {held}')
+    return [f'{len(shared)} of the {len(other.names)} images to validate on are trained on, too: the metric will be '
+            'too good']
+
+
+def _boxes_by_image(part: Annotations) -> dict[int, set]:
+    found = {}
+    rounded = np.nan_to_num(part.boxes).round().tolist()
+    for image, label, box in zip(part.image.tolist(), part.label.tolist(), rounded):
+        found.setdefault(image, set()).add((part.classes[label], *box))
+    return found

@@ -6,11 +6,11 @@ from mmdet.datasets import CocoDataset, VOCDataset
 from mmdet.visualization import get_palette
 from mmengine.config import Config
 
-from dicenet_mm.datasets.detection import head
+from dicenet_mm.datasets.files import head
 from dicenet_mm.errors import UserError
 
 from ..inputs import IMAGES
-from .coco import find_coco, read_coco_layout
+from .coco import find_coco, read_coco_layout, why_not_coco
 from .config import replace_data_set, with_classes
 from .layout import Layout, contents
 from .voc import find_voc, read_voc_layout
@@ -64,15 +64,21 @@ def recognise(folder: Path, work_dir: Path, classes: Sequence[str] | None = None
         UserError: If it is none that is known; the message says what was found and what was expected.
     """
     folder = folder.resolve()
-    voc = find_voc(folder)
+    try:
+        voc, stop = find_voc(folder), None
+    except UserError as error:
+        voc, stop = [], error
     if voc:
         return read_voc_layout(voc, work_dir, classes)
-    files = find_coco(folder)
-    if files:
-        return read_coco_layout(folder, files, work_dir, classes)
-    if next(folder.glob('*.xml'), None):
-        hint = 'the XML files belong into Annotations/ and the images into JPEGImages/'
-    elif next(folder.glob('**/labels/**/*.txt'), None):
+    coco = find_coco(folder)
+    if coco:
+        return read_coco_layout(folder, coco, work_dir, classes)
+    if stop:
+        raise stop
+    wrong = why_not_coco(folder)
+    if wrong:
+        raise UserError(wrong)
+    if next(folder.glob('**/labels/**/*.txt'), None):
         hint = "labels/*.txt looks like YOLO's format: export the annotations in COCO or VOC format"
     elif any(path.suffix.lower() in IMAGES for path in folder.iterdir()):
         hint = 'there are images but no annotations'

@@ -8,7 +8,7 @@ from mmdet.visualization import get_palette
 from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 
-from dicenet_mm.datasets.detection import head
+from dicenet_mm.datasets.files import head
 from dicenet_mm.datasets.images import image_size
 from dicenet_mm.datasets.segmentation import IGNORED, LoadMask
 from dicenet_mm.errors import UserError
