@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 from rich.console import Console
 from rich.table import Table
@@ -157,13 +158,16 @@ def _is_large(dataset: BaseDataset) -> bool:
 
 
 def _read(dataset: BaseDataset, loader: str) -> None:
-    # Training reads the annotations again, and that is what the log should tell of.
-    logging.disable(logging.WARNING)
+    # Training reads the annotations again, and that is what the log should tell of. (logging.disable would go on for
+    # mmengine's loggers, which remember it.)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             dataset.full_init()
     finally:
-        logging.disable(logging.NOTSET)
+        logger.setLevel(level)
     if not len(dataset):
         raise UserError(f'{dataset.ann_file or dataset.data_root} ({loader}) has no image to use: it lists none, or '
                         f'filter_cfg={dataset.filter_cfg} leaves none')
