@@ -10,7 +10,7 @@ from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtensio
 
 
 class BuildWithConfigs(build_py):
-    """Puts configs and tools into the built package under `.mim/`, as OpenMMLab's packages have them."""
+    """Puts configs, tools and the list of weights into the built package under `.mim/`, as OpenMMLab's have them."""
 
     def run(self):
         super().run()
@@ -20,6 +20,7 @@ class BuildWithConfigs(build_py):
             target = Path(self.build_lib, 'dicenet_mm', '.mim', folder)
             shutil.rmtree(target, ignore_errors=True)  # a file deleted since the last build must not survive
             shutil.copytree(folder, target, ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy('model-index.yml', Path(self.build_lib, 'dicenet_mm', '.mim'))
 
 
 class BuildOps(BuildExtension):

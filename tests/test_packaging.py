@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from dicenet_mm.zoo import zoo_models
+
 ROOT = Path(__file__).parents[1]
 # Where each folder of the tree lies in the wheel.
 FOLDERS = {'dicenet_mm': 'dicenet_mm', 'ops': 'dicenet_mm/ops',
@@ -61,11 +63,14 @@ def test_wheel_holds_nothing_else(wheel):
 
 
 def test_wheel_imports(wheel, tmp_path):
-    code = 'import dicenet_mm.ops; print(dicenet_mm.ops.__file__)'
+    code = ('import dicenet_mm.ops; from dicenet_mm.apis.config import config_file; '
+            'from dicenet_mm.zoo import zoo_models; '
+            'print(len(zoo_models()), config_file("quickstart.py").is_file()); print(dicenet_mm.ops.__file__)')
     run = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True,
                          env={**os.environ, 'PYTHONPATH': str(wheel)})
     assert run.returncode == 0, run.stderr
     # The last line: the forks print when they are imported.
+    assert run.stdout.splitlines()[-2] == f'{len(zoo_models())} True'
     assert run.stdout.splitlines()[-1] == str(wheel / 'dicenet_mm' / 'ops' / '__init__.py')
 
 
