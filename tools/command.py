@@ -28,6 +28,8 @@ def add_config_options(made: argparse.ArgumentParser) -> None:
     """The options of the commands that run a configuration."""
     made.add_argument('config', help='configuration file')
     made.add_argument('--work-dir', help='folder of logs and results (default: work_dirs/NAME OF THE CONFIGURATION)')
+    made.add_argument('--allow-outside', action='store_true',
+                      help='let names and links in the data lead to files outside of its folder')
     made.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                       help='how several processes were started')
     add_device(made)

@@ -26,6 +26,7 @@ def run(args):
     from mmengine.runner import Runner
 
     from dicenet_mm.apis import (
+        allow_outside,
         check_data,
         load_config,
         load_weights,
@@ -68,6 +69,8 @@ def run(args):
             raise UserError(f'{args.config} has no test-time augmentation (tta_model, tta_pipeline): leave --tta out')
         cfg.model = dict(cfg.tta_model, module=cfg.model)
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    if args.allow_outside:
+        allow_outside(cfg)
     contents = check_data(cfg, ['test'], thorough=bool(args.data))
     if args.data:
         print_data(contents, notes)

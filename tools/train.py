@@ -26,6 +26,7 @@ def run(args):
     from mmengine.runner import Runner
 
     from dicenet_mm.apis import (
+        allow_outside,
         check_data,
         latest_checkpoint,
         load_config,
@@ -64,6 +65,8 @@ def run(args):
         # mmengine compares with the images of one step, which are a part of the batch where steps are accumulated
         steps = cfg.optim_wrapper.get('accumulative_counts', 1)
         cfg.auto_scale_lr.update(enable=True, base_batch_size=cfg.auto_scale_lr.base_batch_size / steps)
+    if args.allow_outside:
+        allow_outside(cfg)
     contents = check_data(cfg, splits, thorough=bool(args.data))
     if args.data:
         print_data(contents, notes)

@@ -5,9 +5,9 @@ from .config import load_config, require_file, select_metrics
 from .inferencer import Inferencer
 from .inputs import expand_inputs
 from .trained import find_model, latest_checkpoint, trained_models
-from .user_data import use_data
+from .user_data import allow_outside, use_data
 from .weights import load_weights, read_checkpoint, read_pretrained, require_fit
 
-__all__ = ['Inferencer', 'annotate', 'check_data', 'expand_inputs', 'find_model', 'latest_checkpoint', 'load_config',
-           'load_weights', 'print_data', 'read_checkpoint', 'read_pretrained', 'require_file', 'require_fit',
-           'select_metrics', 'trained_models', 'use_data']
+__all__ = ['Inferencer', 'allow_outside', 'annotate', 'check_data', 'expand_inputs', 'find_model',
+           'latest_checkpoint', 'load_config', 'load_weights', 'print_data', 'read_checkpoint', 'read_pretrained',
+           'require_file', 'require_fit', 'select_metrics', 'trained_models', 'use_data']

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
+from dicenet_mm.datasets.files import is_litter
 from dicenet_mm.datasets.images import IMAGE_SUFFIXES
 from dicenet_mm.errors import UserError
 
@@ -20,7 +21,8 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
     for name in inputs:
         path = Path(name)
         if path.is_dir():
-            found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGES | VIDEOS)
+            found = sorted(entry for entry in path.iterdir()
+                           if entry.suffix.lower() in IMAGES | VIDEOS and not is_litter(entry.name))
         elif path.is_file():
             if path.suffix.lower() not in IMAGES | VIDEOS:
                 raise UserError(f'{name} is neither an image ({" ".join(sorted(IMAGES))}) nor a video '

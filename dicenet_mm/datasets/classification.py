@@ -9,7 +9,7 @@ from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from dicenet_mm.errors import UserError
 
-from .files import head
+from .files import head, is_litter, walk
 from .images import IMAGE_SUFFIXES, SkipsUnreadable
 
 
@@ -20,9 +20,9 @@ def class_folders(folder: str | Path) -> dict[str, list[str]]:
         UserError: If the folder has no class folders, or one that is empty or cannot be opened.
     """
     try:
-        names = sorted(entry.name for entry in os.scandir(folder)
-                       if entry.is_dir() and not entry.name.startswith('.'))
-        classes = {name: _images(folder, name) for name in names}
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_litter(entry.name))
+        classes = {name: [os.path.join(name, path) for path in walk(os.path.join(folder, name), IMAGE_SUFFIXES)]
+                   for name in names}
     except OSError as error:
         raise UserError(f'{error.filename} cannot be opened ({error.strerror}): mend its permissions, or take it '
                         'away') from None
@@ -34,15 +34,6 @@ def class_folders(folder: str | Path) -> dict[str, list[str]]:
         raise UserError(f'{len(empty)} of the {len(classes)} class folders in {folder} have no image '
                         f'({", ".join(IMAGE_SUFFIXES)}): {head(empty)}; put some there, or take the folders away')
     return classes
-
-
-def _images(folder: str | Path, name: str) -> list[str]:
-    """Paths, relative to ``folder``, of the images in its sub-folder ``name`` and the folders in that."""
-    def stop(error: OSError):
-        raise error
-    return sorted(os.path.relpath(os.path.join(place, file), folder)
-                  for place, _, files in os.walk(os.path.join(folder, name), onerror=stop)
-                  for file in files if file.lower().endswith(IMAGE_SUFFIXES))
 
 
 @DATASETS.register_module()

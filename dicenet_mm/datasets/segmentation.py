@@ -1,5 +1,7 @@
 """mmseg's data sets, with masks that are checked as they are read."""
+import os
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,16 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from mmseg.datasets import BaseSegDataset, CityscapesDataset, PascalVOCDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
 
 from .digit_scenes import CLASSES, PALETTE, generate
-from .images import DataError, ImageError, SkipsUnreadable, image_size
+from .files import head, is_litter
+from .images import IMAGE_SUFFIXES, DataError, ImageError, SkipsUnreadable, image_size
 
 IGNORED = 255  # the value of pixels that neither train nor count
+
+
+LOSSY = ('JPEG', 'MPO', 'JPEG2000', 'WEBP')
 
 
 class MaskError(DataError):
@@ -55,11 +62,34 @@ class LoadMask(LoadAnnotations):
 def _not_indices(path: str) -> str | None:
     """What an image file is if no index mask."""
     with Image.open(path) as mask:
+        if mask.format in LOSSY:
+            values = np.unique(np.asarray(mask))
+            return (f'is a {mask.format} file, whose compression changes the values (it holds {len(values)}: '
+                    f'{head(values, 8)})')
         if mask.mode in ('1', 'L', 'P'):
             return None
         if mask.mode.startswith('I'):  # 16 or 32 bits a pixel, of which mmseg keeps 8
             return None if np.asarray(mask).max() <= IGNORED else f'has values above {IGNORED}'
         return f'is a colour picture ({mask.mode})'
+
+
+def mask_values(image: str, mask: str, classes: int = IGNORED, reduce_zero_label: bool = False) -> frozenset[int]:
+    """The values in a mask that fits its image. While it stays as it is, it is read once for each number of classes.
+
+    Raises:
+        ImageError: If the image or the mask cannot be read.
+        MaskError: If the mask is wrong.
+    """
+    state = os.stat(mask).st_mtime_ns if os.path.isfile(mask) else 0
+    return _values(image, mask, classes, reduce_zero_label, state)
+
+
+@lru_cache(maxsize=2**17)
+def _values(image: str, mask: str, classes: int, reduce_zero_label: bool, _state: int) -> frozenset[int]:
+    width, height = image_size(image)
+    found = LoadMask()(dict(img_path=image, seg_map_path=mask, ori_shape=(height, width), num_classes=classes,
+                            reduce_zero_label=reduce_zero_label, seg_fields=[]))
+    return frozenset(np.unique(found['gt_seg_map']).tolist())
 
 
 @DATASETS.register_module()
@@ -79,7 +109,8 @@ class CheckedSegDataset(SkipsUnreadable, BaseSegDataset):
             path = Path(info['img_path'])
             folder = path.parent
             if folder not in names:
-                names[folder] = {entry.stem: entry for entry in sorted(folder.glob('*'))}
+                names[folder] = {entry.stem: entry for entry in sorted(folder.glob('*'))
+                                 if entry.suffix.lower() in IMAGE_SUFFIXES and not is_litter(entry.name)}
             if names[folder].get(path.stem, path).name != path.name and not path.exists():
                 info['img_path'] = str(names[folder][path.stem])
             info['num_classes'] = len(self.metainfo['classes'])
@@ -92,11 +123,10 @@ class CheckedSegDataset(SkipsUnreadable, BaseSegDataset):
             ImageError: If an image or a mask cannot be read.
             MaskError: If a mask is wrong.
         """
-        counts, load = Counter(), LoadMask()
-        for info in map(self.get_data_info, range(len(self))):
-            width, height = image_size(info['img_path'])
-            mask = load(dict(info, ori_shape=(height, width)))['gt_seg_map']
-            counts.update(set(np.unique(mask).tolist()) - {IGNORED})
+        counts, classes = Counter(), len(self.metainfo['classes'])
+        for info in tqdm([self.get_data_info(index) for index in range(len(self))], desc='masks', delay=3, leave=False):
+            counts.update(mask_values(info['img_path'], info['seg_map_path'], classes,
+                                      info['reduce_zero_label']) - {IGNORED})
         return counts
 
 

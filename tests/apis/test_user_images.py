@@ -44,6 +44,17 @@ def test_a_single_folder_is_divided_within_each_class(tmp_path):
     assert not lists[0] & lists[1] and len(lists[0] | lists[1]) == 18
 
 
+def test_what_other_programs_leave_is_no_data(tmp_path):
+    make_folders(tmp_path / 'mine', CLASSES)
+    for folder in ('__MACOSX/ant', '.ipynb_checkpoints', '@eaDir'):
+        make_folders(tmp_path / 'mine' / folder, dict(ant=1))
+    for name in ('labels.json', 'ant/0.json', 'bee/notes.json', 'ant/._0.jpg', 'ant/.DS_Store', 'ant/Thumbs.db'):
+        (tmp_path / 'mine' / name).write_text('{"images": [], "annotations": [], "categories": []}')
+    _, _, found = use(tmp_path, tmp_path / 'mine')
+    assert found['train'].counts + found['val'].counts == Counter({0: 3, 1: 10, 2: 4})
+    assert found['train'].classes == ('ant', 'bee', 'cat')
+
+
 def test_a_class_may_be_called_train(tmp_path):
     make_folders(tmp_path / 'mine', dict(train=2, car=2))
     _, _, found = use(tmp_path, tmp_path / 'mine')

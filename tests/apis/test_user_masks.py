@@ -44,14 +44,45 @@ def voc_below(root):
     make_voc_masks(root / 'VOCdevkit/VOC2012', dict(train=NAMES[:14], val=NAMES[14:]))
 
 
+def beside(root):
+    """Roboflow's: a mask beside each image, and a table of the classes."""
+    for split, names in dict(train=NAMES[:14], valid=NAMES[14:]).items():
+        make_pairs(root / split, root / split, names, mask_suffix='_mask.png')
+        (root / split / '_classes.csv').write_text('Pixel Value, Class\n0, sky\n1, house\n2, tree\n')
+
+
+def labelme(root):
+    """labelme2voc's of old: arrays, masks and pictures in three folders, and a class for 255."""
+    voc_names = dict(train=NAMES[:14], val=NAMES[14:])
+    make_voc_masks(root, voc_names)
+    (root / 'SegmentationClass').rename(root / 'SegmentationClassPNG')
+    shutil.copytree(root / 'JPEGImages', root / 'SegmentationClassVisualization')
+    (root / 'SegmentationClass').mkdir()
+    for name in NAMES:
+        np.save(root / f'SegmentationClass/{name}.npy', class_mask(0))
+    (root / 'class_names.txt').write_text('__ignore__\nsky\nhouse\ntree\n')
+
+
+def littered(root):
+    flat(root)
+    for folder in (root / 'images', root / 'masks'):
+        for name in ('._img_0.png', '.DS_Store', 'Thumbs.db', 'img_0.txt'):
+            (folder / name).write_bytes(b'a')
+    for path in (root / 'images').glob('*_1*.jpg'):
+        path.with_suffix('.json').write_text('{}')
+
+
 @pytest.mark.parametrize('make,counts', [
+    (beside, (14, 6)), (labelme, (14, 6)), (littered, (18, 2)),
     (flat, (18, 2)), (lambda root: flat(root, 'Labels', mask_suffix='_mask.png'), (18, 2)),
     (lambda root: flat(root, suffix='.PNG'), (18, 2)), (split_below, (14, 6)), (split_above, (14, 6)), (voc, (14, 6)),
     (voc_below, (14, 6)),
-], ids=['flat', 'other names', 'other suffix', 'splits below', 'splits above', 'VOC', 'VOCdevkit'])
+], ids=['Roboflow', 'labelme', 'littered', 'flat', 'other names', 'other suffix', 'splits below', 'splits above',
+        'VOC', 'VOCdevkit'])
 def test_layouts(tmp_path, make, counts):
     make(tmp_path / 'mine')
-    (tmp_path / 'mine/classes.txt').write_text('sky\nhouse\ntree\n')
+    if make not in (beside, labelme):
+        (tmp_path / 'mine/classes.txt').write_bytes('sky\n house\ntree\n'.encode('utf-16'))
     cfg, _, found = use(tmp_path, tmp_path / 'mine', ('train', 'val', 'test'))
     assert (found['train'].images, found['val'].images) == counts and found['test'].images == counts[1]
     assert list(found['train'].classes) == ['sky', 'house', 'tree'] and cfg.model.decode_head.num_classes == 3
@@ -112,6 +143,28 @@ def zero_and_255(root):
         Image.fromarray(np.uint8(255) * (np.asarray(Image.open(path)) == 1)).save(path)
 
 
+def as_jpeg(root):
+    flat(root)
+    for path in (root / 'masks').iterdir():
+        Image.open(path).convert('L').save(path.with_suffix('.jpg'))
+        path.unlink()
+    (root / 'classes.txt').write_text('sky\nhouse\ntree\n')
+
+
+def in_grey(root, levels=(0, 127, 254)):
+    flat(root)
+    for path in (root / 'masks').iterdir():
+        mask = np.asarray(Image.open(path))
+        Image.fromarray(np.where(mask == 255, 255, np.array([*levels, *[0] * 253])[mask]).astype(np.uint8)).save(path)
+
+
+def smoothed(root):
+    in_grey(root, (0, 100, 200))
+    for path in (root / 'masks').iterdir():
+        mask = np.asarray(Image.open(path))
+        cv2.imwrite(str(path), cv2.GaussianBlur(mask, (25, 25), 9))
+
+
 def one_class(root):
     flat(root)
     (root / 'classes.txt').write_text('house\n')
@@ -154,6 +207,10 @@ def no_twin(root):
     (no_masks, 'found 1 .png files; there are images but no masks'),
     (some_without, '2 of the 20 images of {root}/images have no mask in {root}/masks: img_3.png, img_4.png are'),
     (zero_and_255, 'the masks hold only 0 and 255, and 255 is ignored: give the classes the numbers 0, 1, 2'),
+    (as_jpeg, 'is a JPEG file, whose compression changes the values (it holds '),
+    (in_grey, 'the masks hold the values 0, 127, 254, which look like levels of grey: give the classes the'),
+    (lambda root: in_grey(root, (0, 10, 20)), 'the masks hold the values 0, 10, 20, which look like levels of grey'),
+    (smoothed, 'which look like levels of grey: give the classes the numbers 0, 1, 2 and so on, without smoothing'),
     (one_class, '{root}/classes.txt needs the names of two classes or more, one a line'),
     (too_few_names, ' pixels of class 2, but the classes are 0 to 1 (255 is ignored)'),
     (colours, 'is a colour picture (RGB), not a mask of class indices: save it as a grey or palette PNG'),

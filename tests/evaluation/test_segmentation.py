@@ -42,6 +42,14 @@ def test_mean_iou():
     assert all(type(value) is float for value in got.values())  # for JSON
 
 
+def test_a_class_that_no_mask_shows_is_not_averaged():
+    metric = MeanIoU()
+    metric.dataset_meta = dict(classes=CLASSES)
+    metric.process({}, [sample([[0, 0, 1, 3]], [[0, 0, 1, 1]])])
+    got = metric.compute_metrics(metric.results)
+    assert got['mIoU'] == 75 and 'IoU/owl' not in got and got['IoU/cat'] == 50
+
+
 def test_outputs_beyond_the_classes_are_wrong():
     """As the 20th output of the authors' Cityscapes networks."""
     metric = MeanIoU()

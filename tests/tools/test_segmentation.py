@@ -138,7 +138,7 @@ randomness = dict(seed=0)
 
 def test_coco_to_voc21(tmp_path):
     """A person with a car before it, both by polygons; and what is no class of VOC, or too small."""
-    root = make_coco(tmp_path, dict(train2017=3), classes=('person', 'couch', 'zebra'))
+    root = make_coco(tmp_path / 'coco', dict(train2017=3), classes=('person', 'couch', 'zebra'))
     file = root / 'annotations/instances_train2017.json'
     content = json.loads(file.read_text())
 
@@ -156,9 +156,11 @@ def test_coco_to_voc21(tmp_path):
     runs = [0, 72 * 20, 72 * 76]  # column by column: the first 20 columns
     boxes += [dict(box(2, 2, 0, 0, 20, 72), iscrowd=1, segmentation=dict(size=[72, 96], counts=runs))]
     file.write_text(json.dumps(dict(content, annotations=boxes)))
-    command('dataset_converters/coco_to_voc21.py', root, '--splits', 'train2017')
-    assert (root / 'voc21_train2017.txt').read_text() == '000000000000\n000000000002\n'
-    first, last = (np.asarray(Image.open(root / f'voc21_train2017/{index:012d}.png')) for index in (0, 2))
+    before = sorted(root.rglob('*'))
+    command('dataset_converters/coco_to_voc21.py', root, '--out', tmp_path / 'out', '--splits', 'train2017')
+    assert sorted(root.rglob('*')) == before
+    assert (tmp_path / 'out/train2017.txt').read_text() == '000000000000\n000000000002\n'
+    first, last = (np.asarray(Image.open(tmp_path / f'out/train2017/{index:012d}.png')) for index in (0, 2))
     expected = np.zeros((72, 96), int)
     expected[:60, :60] = 15
     expected[10:30, 10:30] = 18
@@ -168,7 +170,7 @@ def test_coco_to_voc21(tmp_path):
     expected[:50, :50] = 15
     assert np.array_equal(last, expected)
     with pytest.raises(SystemExit, match='there is no annotation file .*instances_val2017.json'):
-        command('dataset_converters/coco_to_voc21.py', root, '--splits', 'val2017')
+        command('dataset_converters/coco_to_voc21.py', root, '--out', tmp_path / 'out', '--splits', 'val2017')
 
 
 @pytest.mark.parametrize('name,config', [

@@ -1,10 +1,10 @@
 """Make masks of VOC's 21 classes from COCO's instance annotations, for more images to train on.
 
-    python tools/dataset_converters/coco_to_voc21.py data/coco
+    python tools/dataset_converters/coco_to_voc21.py data/coco --out data/coco_voc21
 
-writes, for train2017 and val2017 where they are, palette PNGs to `data/coco/voc21_train2017/` and the names of the
-images to `data/coco/voc21_train2017.txt`. Of overlapping objects the smaller one is on top; crowds are 255, ignored.
-Images with little of the 20 classes are left out.
+writes, for train2017 and val2017, palette PNGs to `data/coco_voc21/train2017/` and the names of the images to
+`data/coco_voc21/train2017.txt`. Nothing is written into the folder of the data. Of overlapping objects the smaller one
+is on top; crowds are 255, ignored. Images with little of the 20 classes are left out.
 """
 import sys
 from pathlib import Path
@@ -20,6 +20,7 @@ RENAMED = dict(airplane='aeroplane', motorcycle='motorbike', couch='sofa', tv='t
 def parse_args():
     made = command.parser(__doc__)
     made.add_argument('root', help='folder with annotations/instances_*2017.json')
+    made.add_argument('--out', required=True, metavar='DIR', help='folder for the masks and lists')
     made.add_argument('--splits', nargs='+', default=['train2017', 'val2017'], help='(default: train2017 val2017)')
     made.add_argument('--min-pixels', type=int, default=1000, metavar='N',
                       help="leave out images with fewer pixels of VOC's objects (default: 1000)")
@@ -38,7 +39,7 @@ def class_map(coco, image_id: int, labels: dict[int, int]):
     return mask
 
 
-def convert(root: Path, split: str, min_pixels: int) -> tuple[int, int]:
+def convert(root: Path, split: str, out_dir: Path, min_pixels: int) -> tuple[int, int]:
     """Write the masks and the list of one split; the number of images kept and seen."""
     import contextlib
     import io
@@ -62,16 +63,22 @@ def convert(root: Path, split: str, min_pixels: int) -> tuple[int, int]:
         if ((mask > 0) & (mask < 255)).sum() < min_pixels:
             continue
         name = Path(image['file_name']).stem
-        save_mask(mask, VOCSegDataset.METAINFO['palette'], root / f'voc21_{split}/{name}.png')
+        save_mask(mask, VOCSegDataset.METAINFO['palette'], out_dir / f'{split}/{name}.png')
         kept.append(name)
-    (root / f'voc21_{split}.txt').write_text(''.join(f'{name}\n' for name in kept))
+    (out_dir / f'{split}.txt').write_text(''.join(f'{name}\n' for name in kept))
     return len(kept), len(coco.getImgIds())
 
 
 def run(args):
+    from dicenet_mm.errors import UserError
+
+    root, out_dir = Path(args.root), Path(args.out)
+    if root.resolve() in (out_dir.resolve(), *out_dir.resolve().parents):
+        raise UserError(f'--out {out_dir} lies in the data, {root}: give another folder')
+    out_dir.mkdir(parents=True, exist_ok=True)
     for split in args.splits:
-        kept, seen = convert(Path(args.root), split, args.min_pixels)
-        print(f'{split}: {kept} of {seen} images in {Path(args.root, f"voc21_{split}")}')
+        kept, seen = convert(root, split, out_dir, args.min_pixels)
+        print(f'{split}: {kept} of {seen} images in {out_dir / split}')
 
 
 if __name__ == '__main__':

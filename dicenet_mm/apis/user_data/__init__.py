@@ -11,6 +11,7 @@ from mmengine.config import Config
 from dicenet_mm.errors import UserError
 
 from . import classification, detection, segmentation
+from .config import allow_outside
 
 # By default_scope.
 TASKS = dict(mmdet=detection.use, mmpretrain=classification.use, mmseg=segmentation.use)
@@ -49,4 +50,4 @@ def use_data(cfg: Config, folder: str, splits: Sequence[str],
     return TASKS[scope](cfg, path, splits, classes)
 
 
-__all__ = ['use_data']
+__all__ = ['allow_outside', 'use_data']

@@ -7,13 +7,13 @@ from pathlib import Path
 from mmengine.config import Config
 
 from dicenet_mm.datasets.classification import class_folders
-from dicenet_mm.datasets.files import head
-from dicenet_mm.datasets.images import ImageError, image_size
+from dicenet_mm.datasets.files import head, is_litter, walk
+from dicenet_mm.datasets.images import IMAGE_SUFFIXES, ImageError, image_size
 from dicenet_mm.errors import UserError
 
 from .coco import find_coco, read_coco_layout
 from .detection import fit
-from .layout import SPLIT_WORDS, Layout, contents, hold_out, told_split, write_text
+from .layout import SPLIT_WORDS, Layout, contents, fill_splits, hold_out, told_split, write_text
 
 
 def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str] | None = None) -> list[str]:
@@ -47,10 +47,12 @@ def recognise_folders(folder: Path, work_dir: Path, classes: Sequence[str] | Non
         UserError: If it is another layout, or class folders are empty, unreadable, or of classes without training.
     """
     folder = folder.resolve()
-    if find_coco(folder):
+    places = _splits(folder)
+    own = [entry for entry in _folders(folder)
+           if not told_split(entry.name) and next(walk(entry, IMAGE_SUFFIXES), None)]
+    if places == dict(train=folder) and len(own) < 2 and find_coco(folder):
         raise UserError(f'{folder} looks like COCO layout ({contents(folder)}): take a multilabel_* configuration for '
                         'it, or give a folder of class folders')
-    places = _splits(folder)
     found = {split: class_folders(place) for split, place in places.items()}
     for split, place in places.items():
         _require_readable(place, found[split])
@@ -79,23 +81,25 @@ def recognise_folders(folder: Path, work_dir: Path, classes: Sequence[str] | Non
         shared = _real(places['train'], found['train']) & _real(held, class_folders(held))
         if shared:
             notes.append(f'{len(shared)} class folders are both trained and validated on: the metric will be too good')
-    for split, other in (('val', 'test'), ('test', 'val')):
-        if split not in datasets and other in datasets:
-            datasets[split] = datasets[other]
+    fill_splits(datasets)
     return Layout('class folder', classes, datasets, {}, '', notes)
 
 
 def _splits(folder: Path) -> dict[str, Path]:
     """The folder of each split; if none has class folders in it, the folder itself is what there is to train on."""
     splits = {}
-    for place in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+    for place in _folders(folder):
         split = told_split(place.name)
-        if not split or not any(entry.is_dir() for entry in place.iterdir()):  # a class may be called "train", too
+        if not split or not _folders(place):  # a class may be called "train", too
             continue
         if split in splits:
             raise UserError(f'{splits[split]} and {place} both look like the {split} split: leave one of them there')
         splits[split] = place
     return {split: splits[split] for split in SPLIT_WORDS if split in splits} or dict(train=folder)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name))
 
 
 def _require_readable(place: Path, classes: dict[str, list[str]]) -> None:

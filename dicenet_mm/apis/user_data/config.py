@@ -1,6 +1,11 @@
 """Finding one's way in a configuration, whatever wrappers and heads it has."""
 from collections.abc import Callable, Iterator
 
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from dicenet_mm.datasets.images import SkipsUnreadable
+
 
 def data_sets(dataset: dict, times: int = 1) -> Iterator[tuple[dict, int]]:
     """The data sets inside any wrappers of a configured one, and how often each is repeated."""
@@ -28,6 +33,17 @@ def replace_data_set(dataset: dict, make: Callable[[dict], dict]) -> dict:
         inner = dict(inner, filter_cfg={**(inner.get('filter_cfg') or {}), **chosen})
     made = replace_data_set(inner, make)
     return dict(wrapper, dataset=made) if 'dataset' in wrapper else made
+
+
+def allow_outside(cfg: Config) -> None:
+    """Let the data sets of a configuration read files outside of their folders."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        for dataset, _ in data_sets(loader.dataset) if loader else ():
+            with DATASETS.switch_scope_and_registry(None) as registry:
+                if issubclass(registry.get(dataset['type']) or object, SkipsUnreadable):
+                    dataset['allow_outside'] = True
 
 
 def with_classes(model: dict) -> Iterator[dict]:

@@ -1,26 +1,29 @@
 """A person's own masks: VOC's layout for segmentation, or folders of images and masks."""
+import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from mmdet.visualization import get_palette
 from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 
-from dicenet_mm.datasets.files import head
-from dicenet_mm.datasets.images import image_size
-from dicenet_mm.datasets.segmentation import IGNORED, LoadMask
+from dicenet_mm.datasets.files import class_name, head, is_litter, read_lines
+from dicenet_mm.datasets.segmentation import IGNORED, mask_values
 from dicenet_mm.errors import UserError
 
 from ..inputs import IMAGES
 from .config import replace_data_set, with_classes
-from .layout import contents, hold_out, told_split, write_text
+from .layout import contents, fill_splits, hold_out, told_split, write_text
 
 IMAGE_FOLDERS = ('jpegimages', 'images', 'image', 'imgs', 'img', 'img_dir')
-MASK_FOLDERS = ('segmentationclassaug', 'segmentationclass', 'masks', 'mask', 'labels', 'annotations', 'ann_dir')
+MASK_FOLDERS = ('segmentationclassaug', 'segmentationclass', 'segmentationclasspng', 'masks', 'mask', 'labels',
+                'annotations', 'ann_dir')
+BESIDE = '_mask.png'  # what Roboflow puts behind an image's name for the mask that lies beside it
 LISTS = dict(train=('train_aug', 'trainaug', 'train', 'trainval'), val=('val',), test=('test',))  # the first there is
 CLASS_FILES = ('classes.txt', 'labels.txt', 'class_names.txt')
+CLASS_TABLE = '_classes.csv'  # Roboflow's: number and name of each class
+MANY = 50  # classes that need names, since so many values are rather levels of grey
 
 
 @dataclass
@@ -30,6 +33,12 @@ class Pairs:
     masks: Path
     mask_suffix: str
     names: list[str]
+
+    def values(self) -> dict[str, frozenset[int]]:
+        """The values in the mask of each image; reads all of them."""
+        files = {path.stem: path for path in _pictures(self.images)}
+        return {name: mask_values(str(files[name]), str(self.masks / f'{name}{self.mask_suffix}'))
+                for name in self.names}
 
 
 def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str] | None = None) -> list[str]:
@@ -54,7 +63,8 @@ def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str]
             continue
         listed = write_text(work_dir / f'data/{split}.txt', '\n'.join(pairs.names))
         entry = dict(type='CheckedSegDataset', ann_file=str(listed), seg_map_suffix=pairs.mask_suffix,
-                     data_prefix=dict(img_path=str(pairs.images), seg_map_path=str(pairs.masks)), metainfo=metainfo,
+                     data_root=str(folder), metainfo=metainfo,
+                     data_prefix=dict(img_path=str(pairs.images), seg_map_path=str(pairs.masks)),
                      test_mode=split != 'train')
         loader = cfg[f'{split}_dataloader']
         cfg[f'{split}_dataloader'] = dict(loader, dataset=replace_data_set(
@@ -80,11 +90,13 @@ def _splits(folder: Path) -> tuple[dict[str, Pairs], list[str]]:
     for base in _bases(folder):
         images, masks = _folder(base, IMAGE_FOLDERS), _folder(base, MASK_FOLDERS)
         if not images or not masks:
+            if any(path.name.endswith(BESIDE) for path in base.glob(f'*{BESIDE}')):
+                parts[told_split(base.name) or 'train'] = _pairs(base, base)
             continue
         lists = _lists(base)
         within = [(told_split(entry.name), entry) for entry in sorted(images.iterdir()) if entry.is_dir()]
         if lists:  # VOC's lists
-            parts = {split: _pairs(images, masks, path.read_text().split('\n'), path) for split, path in lists.items()}
+            parts = {split: _pairs(images, masks, read_lines(path), path) for split, path in lists.items()}
         elif any(split for split, _ in within):  # images/train, masks/train
             parts = {split: _pairs(entry, _twin(masks, entry)) for split, entry in within if split}
         elif told_split(base.name) and base != folder:  # train/images, train/masks
@@ -101,16 +113,13 @@ def _splits(folder: Path) -> tuple[dict[str, Pairs], list[str]]:
                         'layouts)')
     if 'train' in parts and not parts.keys() & {'val', 'test'}:
         whole = parts['train']
-        kept, held = hold_out(whole.names)
-        if not kept:
+        if len(whole.names) < 2:
             raise UserError(f'{whole.images} has a single image: two are needed, one to train and one to validate on')
-        parts = {split: Pairs(whole.images, whole.masks, whole.mask_suffix, names)
-                 for split, names in (('train', kept), ('val', held))}
+        parts = {split: replace(whole, names=names)
+                 for split, names in zip(('train', 'val'), hold_out(whole.names, whole.values()))}
         notes.append(f'there are no masks to validate on: a tenth of {whole.images} is held out for it, the same '
                      'images every time')
-    for split, other in (('val', 'test'), ('test', 'val')):
-        if split not in parts and other in parts:
-            parts[split] = parts[other]
+    fill_splits(parts)
     return parts, notes
 
 
@@ -119,14 +128,22 @@ def _bases(folder: Path) -> Iterator[Path]:
     yield folder
     for parent in (folder, folder / 'VOCdevkit'):
         if parent.is_dir():
-            yield from (entry for entry in sorted(parent.iterdir()) if entry.is_dir())
+            yield from (entry for entry in sorted(parent.iterdir()) if entry.is_dir() and not is_litter(entry.name))
 
 
 def _folder(base: Path, names: Sequence[str]) -> Path | None:
     """The first folder of these names, in any case, that has pictures in it, or in folders of it."""
     found = {entry.name.lower(): entry for entry in sorted(base.iterdir()) if entry.is_dir()}
     return next((found[name] for name in names if name in found and any(
-        path.suffix.lower() in IMAGES for pattern in ('*', '*/*') for path in found[name].glob(pattern))), None)
+        path.suffix.lower() in IMAGES and not is_litter(path.name) for pattern in ('*', '*/*')
+        for path in found[name].glob(pattern))), None)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The images of a folder, without the masks that may lie beside them."""
+    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGES and not is_litter(path.name)]
+    masks = {path.name for path in found if path.name.endswith(BESIDE)}
+    return [path for path in found if path.name not in masks or f'{path.stem}{BESIDE}' in masks]
 
 
 def _twin(masks: Path, images: Path) -> Path:
@@ -148,8 +165,11 @@ def _lists(base: Path) -> dict[str, Path]:
 
 def _pairs(images: Path, masks: Path, names: Sequence[str] | None = None, listed: Path | None = None) -> Pairs:
     """The images of a folder, or those of a list, and what the names of their masks end with."""
-    files = {path.stem: path for path in sorted(images.iterdir()) if path.suffix.lower() in IMAGES}
-    names = list(files) if names is None else [name.strip() for name in names if name.strip()]
+    files = {path.stem: path for path in _pictures(images)}
+    if names is None:
+        names = list(files)
+    else:
+        names = [name if name in files else Path(name).stem for name in names]
     if not names:
         raise UserError(f'{listed} is empty: it needs the names of images, one a line, without folder or suffix'
                         if listed else f'{images} has no images ({contents(images)})')
@@ -157,7 +177,7 @@ def _pairs(images: Path, masks: Path, names: Sequence[str] | None = None, listed
     if missing:
         raise UserError(f'{len(missing)} of the {len(names)} images in {listed} are not in {images}: '
                         f'{head(missing, 2)}')
-    there = {path.name for path in masks.iterdir()}
+    there = {path.name for path in masks.iterdir() if not is_litter(path.name) and path not in files.values()}
     endings = {name.removeprefix(names[0]) for name in there if name.startswith(names[0])} or {'.png'}
     without = {ending: [name for name in names if f'{name}{ending}' not in there] for ending in sorted(endings)}
     ending = min(without, key=lambda ending: len(without[ending]))
@@ -170,27 +190,40 @@ def _pairs(images: Path, masks: Path, names: Sequence[str] | None = None, listed
 
 def _class_names(folder: Path) -> tuple[str, ...] | None:
     path = next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
-    names = tuple(line.strip() for line in path.read_text().splitlines() if line.strip()) if path else None
-    if names is not None and len(names) < 2:
+    table = next((place for place in (folder / CLASS_TABLE, *sorted(folder.glob(f'*/{CLASS_TABLE}')))
+                  if place.is_file()), None)
+    if path:
+        names = [class_name(line) for line in read_lines(path)]
+        names = names[names[:1] == ['__ignore__']:]  # labelme's name for the value 255
+    elif table:
+        rows = [row for row in csv.reader(read_lines(table)[1:]) if row]
+        if [row[0].strip() for row in rows] != [str(number) for number in range(len(rows))]:
+            raise UserError(f'{table} needs the numbers of the classes, 0, 1, 2 and so on, and their names')
+        path, names = table, [class_name(','.join(row[1:])) for row in rows]
+    else:
+        return None
+    names = tuple('background' if name == '_background_' else name for name in names)
+    if len(names) < 2 or not all(names):
         raise UserError(f'{path} needs the names of two classes or more, one a line, in the order of their numbers')
     return names
 
 
 def _numbered(parts: dict[str, Pairs]) -> list[str]:
-    """Names for the classes 0 to the largest value in the masks."""
-    values = set()
-    load = LoadMask()
-    for pairs in parts.values():
-        images = {path.stem: path for path in pairs.images.iterdir()}
-        for name in pairs.names:
-            width, height = image_size(images[name])
-            info = dict(img_path=str(images[name]), seg_map_path=str(pairs.masks / f'{name}{pairs.mask_suffix}'),
-                        ori_shape=(height, width), num_classes=IGNORED, reduce_zero_label=False, seg_fields=[])
-            values.update(np.unique(load(info)['gt_seg_map']).tolist())
-    top = max(values - {IGNORED}, default=0)
+    """Names for the classes 0 to the largest value in the masks.
+
+    Raises:
+        UserError: If the values look like something else than numbers of classes.
+    """
+    values = sorted(set().union(*(found for pairs in parts.values() for found in pairs.values().values())) - {IGNORED})
+    top = max(values, default=0)
     if top == 0:
-        raise UserError(f'the masks hold only {" and ".join(map(str, sorted(values)))}, and {IGNORED} is ignored: give '
-                        'the classes the numbers 0, 1, 2 and so on')
+        raise UserError(f'the masks hold only {" and ".join(map(str, [*values, IGNORED]))}, and {IGNORED} is ignored: '
+                        'give the classes the numbers 0, 1, 2 and so on')
+    if 2 * len(values) <= top + 1 or top + 1 > MANY:
+        raise UserError(
+            f'the masks hold the values {head(values, 8)}, which look like levels of grey: give the classes the '
+            f'numbers 0, 1, 2 and so on, without smoothing, or if these are numbers of classes already, name all '
+            f'{top + 1} in {CLASS_FILES[0]}, one a line')
     return ['background', *(f'class_{value}' for value in range(1, top + 1))]
 
 
