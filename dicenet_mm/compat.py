@@ -9,7 +9,6 @@ import types
 import warnings
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
-from pickle import UnpicklingError
 
 from packaging.specifiers import SpecifierSet
 
@@ -33,8 +32,7 @@ def apply():
     """
     check_stack()
     provide_mmcv_ext()
-    allow_mmengine_checkpoints()
-    keep_loading_restricted()
+    read_checkpoints_as_data()
     set_ssd_head_loss_cls()
 
 
@@ -106,54 +104,33 @@ def _missing_op(name):
     return op
 
 
-def allow_mmengine_checkpoints():
-    """Lets `torch.load(weights_only=True)`, the default, read the checkpoints that mmengine's runner writes.
+def read_checkpoints_as_data():
+    """Leads mmengine's ways to checkpoints, files and addresses, through `dicenet_mm.checkpoint.read_checkpoint`.
 
-    They hold NumPy numbers and `HistoryBuffer`, whose pickle asks for the builtin `getattr`; a stand-in that
-    knows the buffer's statistics, and nothing else, serves that name.
+    That is `load_from`, `resume`, `init_cfg` and everything else that asks its `CheckpointLoader`. Its own readers
+    unpickle what they fetch without restriction (http, https, and through them the short names of models), refuse
+    what its runner writes (NumPy numbers and `HistoryBuffer`, whose pickle asks for the builtin `getattr`), and its
+    fork onedl-mmengine unpickles without restriction what `weights_only=True` has refused.
 
-    Upstream: mmengine #1655.
-    Can go: when mmengine saves, and resumes from, plain data. (Older checkpoints keep the need.)
+    Upstream: mmengine #1655; the others not reported yet.
+    Can go: when mmengine saves and resumes from plain data, and reads addresses with `weights_only=True`.
+    (Older checkpoints keep the need.)
     """
-    import numpy as np
-    import torch
-    from mmengine.logging import HistoryBuffer
-
-    scalar, reconstruct = np.float64().__reduce__()[0], np.empty(0).__reduce__()[0]
-    numbers = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?'
-    torch.serialization.add_safe_globals([
-        HistoryBuffer,
-        (_history_buffer_statistic, 'builtins.getattr'),
-        np.ndarray,
-        np.dtype,
-        *{type(np.dtype(code)) for code in numbers},
-        # NumPy 2 renamed numpy.core to numpy._core: checkpoints of both are about.
-        *[(function, f'numpy.{core}.multiarray.{function.__name__}')
-          for function in (scalar, reconstruct) for core in ('core', '_core')],
-    ])
-
-
-def _history_buffer_statistic(owner, name):
-    from mmengine.logging import HistoryBuffer
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise UnpicklingError(f'the checkpoint asks for getattr({owner!r}, {name!r}), which may run code: '
-                              f'only the statistics of HistoryBuffer are read this way')
-    return getattr(HistoryBuffer, name)
-
-
-def keep_loading_restricted():
-    """Stops the fork onedl-mmengine from unpickling without restriction what `weights_only=True` has refused.
-
-    Its `_safe_torch_load` also allows the real `getattr`. After `allow_mmengine_checkpoints`, `torch.load`
-    can take its place.
-
-    Upstream: onedl-mmengine 0.10.12 (not reported yet).
-    Can go: when the fork no longer falls back to `weights_only=False`.
-    """
-    import torch
     from mmengine.runner import checkpoint
+
+    from dicenet_mm.checkpoint.mmengine_loader import load_checkpoint
+
+    def load(cls, filename, map_location=None, logger='current'):
+        return load_checkpoint(filename, map_location, logger)
+
+    checkpoint.CheckpointLoader.load_checkpoint = classmethod(load)
+    for scheme in checkpoint.CheckpointLoader._schemes:
+        checkpoint.CheckpointLoader._schemes[scheme] = load_checkpoint
+    for name in [name for name in vars(checkpoint) if name.startswith('load_from_')] + ['load_url']:
+        setattr(checkpoint, name, load_checkpoint)
     if hasattr(checkpoint, '_safe_torch_load'):
-        checkpoint._safe_torch_load = torch.load
+        import torch
+        checkpoint._safe_torch_load = functools.partial(torch.load, weights_only=True)
 
 
 def set_ssd_head_loss_cls():

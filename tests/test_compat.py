@@ -8,7 +8,6 @@ import subprocess
 import sys
 import types
 import warnings
-import zipfile
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from mmengine.runner.checkpoint import load_from_local
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -172,84 +170,50 @@ def test_mmdet_imports_beside_mmcv_lite():
     assert python('import mmdet.models').returncode == 0
 
 
-# Checkpoints
+# Checkpoints (tests/checkpoint has what is read and what is refused)
 
-def numpy_history():
-    info = dict(best=np.float32(.5), n=np.int64(3))
-    return dict(
-        message_hub=dict(log_scalars=dict(loss=HistoryBuffer([.5, .25], [1, 1])), runtime_info=info),
-        meta=dict(palette=np.array([[1, 2, 3]], np.uint8), ok=np.bool_(True)))
-
-
-def test_reads_what_mmengine_writes(tmp_path):
-    torch.save(numpy_history(), tmp_path / 'old.pth')
-    loaded = load_from_local(str(tmp_path / 'old.pth'), 'cpu')
-    history = loaded['message_hub']['log_scalars']['loss']
-    assert history.data[0].tolist() == [.5, .25] and history.statistics('mean') == .375
-    assert loaded['message_hub']['runtime_info'] == dict(best=.5, n=3)
-    assert loaded['meta']['palette'].tolist() == [[1, 2, 3]] and loaded['meta']['ok']
-
-
-def test_reads_what_numpy_1_wrote(tmp_path):
-    """The same file as NumPy 1 writes it, which called numpy._core numpy.core."""
-    torch.save(numpy_history(), tmp_path / 'new.pth')
-    with zipfile.ZipFile(tmp_path / 'new.pth') as new, zipfile.ZipFile(tmp_path / 'old.pth', 'w') as old:
-        for name in new.namelist():
-            content = new.read(name)
-            if name.endswith('data.pkl'):
-                assert b'numpy._core' in content
-                content = content.replace(b'numpy._core', b'numpy.core')
-            old.writestr(name, content)
-    assert torch.load(tmp_path / 'old.pth')['message_hub']['runtime_info']['n'] == 3
-
-
-class Reduced:
-    """Unpickles as function(*arguments)."""
-
-    def __init__(self, function, *arguments):
-        self.reduced = function, arguments
-
-    def __reduce__(self):
-        return self.reduced
-
-
-@pytest.mark.parametrize('attack', [
-    lambda file: Reduced(os.system, f'touch {file}'),
-    lambda file: Reduced(eval, f'open({str(file)!r}, "w")'),
-    lambda file: Reduced(getattr, HistoryBuffer, '__init__'),
-    lambda file: Reduced(getattr, HistoryBuffer.min, '__globals__'),
-    lambda file: Reduced(getattr, np.ndarray, 'tofile'),
-    lambda file: Reduced(getattr, Reduced(getattr, HistoryBuffer, 'mean'), '__globals__'),
-    lambda file: np.array([Reduced(os.system, f'touch {file}')], object),
-])
-@pytest.mark.parametrize('read', [torch.load, lambda path: load_from_local(str(path), 'cpu')])
-def test_refuses_code(tmp_path, attack, read):
-    torch.save(dict(state_dict=attack(tmp_path / 'ran')), tmp_path / 'evil.pth')
-    with pytest.raises(pickle.UnpicklingError):
-        read(tmp_path / 'evil.pth')
-    assert not (tmp_path / 'ran').exists()
-
-
-@pytest.mark.xfail(raises=pickle.UnpicklingError, reason='mmengine #1655: allow_mmengine_checkpoints can go')
+@pytest.mark.xfail(raises=pickle.UnpicklingError, reason='mmengine #1655: read_checkpoints_as_data can go')
 def test_mmengine_writes_plain_checkpoints(tmp_path):
     hub = MessageHub('plain')
     hub.update_scalar('loss', .5)
     torch.save(hub.state_dict(), tmp_path / 'hub.pth')
-    allowed = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    try:
-        torch.load(tmp_path / 'hub.pth', weights_only=True)
-    finally:
-        torch.serialization.add_safe_globals(allowed)
+    torch.load(tmp_path / 'hub.pth', weights_only=True)
+
+
+class Code:
+    """Unpickles as a command that makes a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.file}', )
+
+
+@pytest.mark.xfail(raises=AssertionError, reason='mmengine reads addresses as data: read_checkpoints_as_data can go')
+def test_mmengine_refuses_code_from_an_address(tmp_path):
+    """What torch.hub has fetched before lies in its cache under the name in the address."""
+    torch.save(Code(tmp_path / 'ran'), tmp_path / 'evil.pth')
+    python('from mmengine.runner.checkpoint import load_from_http\n'
+           f'load_from_http("https://example.com/evil.pth", "cpu", {str(tmp_path)!r})')
+    assert not (tmp_path / 'ran').exists()
 
 
 @pytest.mark.skipif(not hasattr(mmengine_checkpoint, '_safe_torch_load'), reason='only the fork falls back')
-@pytest.mark.xfail(raises=AssertionError, reason='keep_loading_restricted can go')
+@pytest.mark.xfail(raises=AssertionError, reason='the fork reads as data: _safe_torch_load can stay as it is')
 def test_the_fork_refuses_code(tmp_path):
-    evil = str(tmp_path / 'evil.pth')
-    torch.save(Reduced(os.system, f'touch {tmp_path / "ran"}'), evil)
-    python(f'from mmengine.runner.checkpoint import load_from_local; load_from_local({evil!r}, "cpu")')
+    torch.save(Code(tmp_path / 'ran'), tmp_path / 'evil.pth')
+    python('from mmengine.runner.checkpoint import load_from_local\n'
+           f'load_from_local({str(tmp_path / "evil.pth")!r}, "cpu")')
     assert not (tmp_path / 'ran').exists()
+
+
+def test_reading_allows_nothing_for_the_whole_process(tmp_path):
+    torch.save(dict(a=HistoryBuffer([1.], [1])), tmp_path / 'a.pth')
+    before = set(torch.serialization.get_safe_globals())
+    assert not before & {HistoryBuffer, np.ndarray, np.dtype, getattr}
+    mmengine_checkpoint.CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'))
+    assert set(torch.serialization.get_safe_globals()) == before
 
 
 # SSDHead

@@ -14,7 +14,9 @@ def parse_args():
     which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint file')
     which.add_argument('--model', metavar='NAME', help='what was trained in work_dirs/NAME (default: the quickstart)')
     command.add_device(made)
-    made.add_argument('--config', help='configuration file (default: the one that the checkpoint carries)')
+    made.add_argument('--config', help='configuration file (default: the network that the checkpoint describes)')
+    made.add_argument('--trust', action='store_true',
+                      help='run the configuration in a checkpoint that has it only as code: know who made the file')
     made.add_argument('--out-dir', default='outputs', metavar='DIR', help='where the results go (default: outputs)')
     made.add_argument('--score-thr', type=float, default=0.3, metavar='S',
                       help='leave out what scores less (default: 0.3)')
@@ -42,7 +44,7 @@ def run(args):
         raise UserError(f'--opacity must be from 0 to 1, got {args.opacity}')
     weights = args.weights or find_model(args.model)
     files = expand_inputs(args.inputs) if args.inputs else sample_images()
-    inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse)
+    inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust)
     if args.opacity is not None:
         inferencer.visualizer.alpha = args.opacity
     out_dir = Path(args.out_dir)

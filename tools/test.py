@@ -35,6 +35,7 @@ def run(args):
         select_metrics,
         use_data,
     )
+    from dicenet_mm.checkpoint import dataset_meta
     from dicenet_mm.errors import UserError
     from dicenet_mm.evaluation import write_metrics
     from dicenet_mm.fuse import fuse
@@ -46,8 +47,7 @@ def run(args):
         select_metrics(cfg, args.eval)
     checkpoint = read_checkpoint(args.checkpoint)
     if args.data:
-        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
-        notes = use_data(cfg, args.data, ['test'], meta.get('classes'))
+        notes = use_data(cfg, args.data, ['test'], dataset_meta(checkpoint, args.checkpoint).get('classes'))
     if args.eval and args.data:
         select_metrics(cfg, args.eval)
     if args.out:

@@ -50,7 +50,7 @@ def run(args):
             cfg.load_from, cfg.resume = str(found), True
         else:
             print(f'no checkpoint in {cfg.work_dir} to resume from: training starts at the beginning')
-    checkpoint = read_checkpoint(cfg.load_from) if cfg.load_from and '://' not in cfg.load_from else None
+    checkpoint = read_checkpoint(cfg.load_from) if cfg.load_from else None
     start = None if cfg.resume else read_pretrained(cfg)
     if args.amp:
         if not torch.cuda.is_available():

@@ -1,11 +1,10 @@
 """Reading a configuration and changing it the way the tools' options ask for."""
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine.config import Config
 
-from dicenet_mm.errors import UserError
+from dicenet_mm.errors import UserError, require_file
 
 
 def toolkit_folder() -> Path:
@@ -40,24 +39,6 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
         cfg.merge_from_dict(options)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', file.stem))
     return cfg
-
-
-def require_file(path: str, what: str) -> Path:
-    """The path of a file that must exist.
-
-    Raises:
-        UserError: If it does not, naming the nearest one that does.
-    """
-    file = Path(path)
-    if file.is_file():
-        return file
-    if file.is_dir():
-        raise UserError(f'the {what} {path} is a folder: give the file')
-    folder = file.parent
-    names = [entry.name for entry in folder.iterdir() if entry.suffix == file.suffix] if folder.is_dir() else []
-    nearest = get_close_matches(file.name, names, n=1)
-    hint = f'did you mean {folder / nearest[0]}?' if nearest else 'check the path'
-    raise UserError(f'there is no {what} {path}: {hint}')
 
 
 def select_metrics(cfg: Config, names: Sequence[str]) -> None:

@@ -6,28 +6,32 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
-from mmengine.registry import MODELS, VISUALIZERS, init_default_scope
+from mmengine.registry import VISUALIZERS
 from mmengine.structures import BaseDataElement
 
+from dicenet_mm.checkpoint import Network, dataset_meta, read_checkpoint
 from dicenet_mm.errors import UserError
 from dicenet_mm.evaluation import to_plain
 from dicenet_mm.fuse import fuse
 
 from .config import load_config
-from .weights import load_weights, read_checkpoint
+from .weights import load_weights
 
 
 class Inferencer:
     """A trained model that takes images and gives what it found, as data samples, plain data or pictures.
 
     Args:
-        weights: Checkpoint.
-        config: Configuration; the one that the checkpoint carries by default.
+        weights: Checkpoint: a file, or an address that :func:`dicenet_mm.checkpoint.read_checkpoint` takes.
+        config: Configuration; by default the checkpoint says itself which network it is of, as data.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; a GPU where there is one by default.
         fused: Whether to switch the model to its inference form (:func:`dicenet_mm.fuse`).
+        trust: Whether to run the configuration text of a checkpoint that does not describe its network as data. Such
+            text is Python code of whoever made the file.
 
     Raises:
-        UserError: If a file is missing, or checkpoint and configuration do not fit each other.
+        UserError: If a file is missing, checkpoint and configuration do not fit each other, or the checkpoint does not
+            describe its network.
 
     Example:
         >>> inferencer = Inferencer('work_dirs/ssd_dicenet_300_coco/epoch_100.pth')  # doctest: +SKIP
@@ -36,27 +40,22 @@ class Inferencer:
         {'label': 'car', 'score': 0.9312, 'bbox': [12.1, 80.3, 140.9, 160.0]}
     """
 
-    def __init__(self, weights: str, config: str | None = None, device: str | None = None, fused: bool = True):
+    def __init__(self, weights: str, config: str | None = None, device: str | None = None, fused: bool = True,
+                 trust: bool = False):
         checkpoint = read_checkpoint(weights)
-        meta = checkpoint.get('meta', {})
-        if config:
-            self.cfg = load_config(config)
-        elif 'cfg' in meta:
-            self.cfg = Config.fromstring(meta['cfg'], file_format='.py')
-        else:
-            raise UserError(f'{weights} does not carry its configuration: give it with --config')
-        init_default_scope(self.cfg.get('default_scope', 'mmengine'))
-        model = MODELS.build(self.cfg.model)
+        #: What the checkpoint, or the configuration, says of the network.
+        self.network = Network.from_config(load_config(config)) if config else _described(checkpoint, weights, trust)
+        model = self.network.build(checkpoint.get('state_dict', checkpoint))
         load_weights(model, checkpoint, weights)
         model.to(device or get_device()).eval()
         self.model = fuse(model) if fused else model
         #: Class names, and colours where the data set has them.
-        self.dataset_meta = meta.get('dataset_meta') or {}
-        if 'classes' not in self.dataset_meta:
+        self.dataset_meta = dataset_meta(checkpoint, weights)
+        if not self.dataset_meta:
             raise UserError(f'{weights} carries no class names: use a checkpoint that tools/train.py has written')
-        self.pipeline = Compose([step for step in self.cfg.test_dataloader.dataset.pipeline
-                                 if not step['type'].startswith('Load')])
-        self.visualizer = VISUALIZERS.build(dict(self.cfg.visualizer, name=f'inferencer-{id(self)}', vis_backends=None))
+        self.pipeline = Compose(self.network.pipeline)
+        self.visualizer = VISUALIZERS.build(
+            dict(self.network.visualizer, name=f'inferencer-{id(self)}', vis_backends=None))
         self.visualizer.dataset_meta = self.dataset_meta
 
     @torch.inference_mode()
@@ -75,3 +74,20 @@ class Inferencer:
         scored = {} if 'pred_sem_seg' in sample else dict(pred_score_thr=score_thr)
         self.visualizer.add_datasample('', image[..., ::-1], sample, draw_gt=False, **scored)
         return self.visualizer.get_image()[..., ::-1]
+
+
+def _described(checkpoint: dict, weights: str, trust: bool) -> Network:
+    """The network of a checkpoint, from what it says of itself."""
+    meta = checkpoint.get('meta') or {}
+    if 'network' in meta:
+        try:
+            return Network.from_plain(meta['network'])
+        except UserError as error:
+            raise UserError(f'{weights} describes a network that is not built from a description: {error}. Give its '
+                            'configuration with --config') from error
+    if isinstance(meta.get('cfg'), str):
+        if trust:
+            return Network.from_config(Config.fromstring(meta['cfg'], file_format='.py'))
+        raise UserError(f'{weights} carries its configuration only as Python code, which is not run: give the '
+                        'configuration with --config, or --trust if you know who made the file')
+    raise UserError(f'{weights} does not say which network it is of: give its configuration with --config')

@@ -1,40 +1,20 @@
 """Weights from checkpoints, loaded whole or refused."""
 
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from dicenet_mm.checkpoint import read_checkpoint
 from dicenet_mm.errors import UserError
-
-from .config import require_file
-
-
-def read_checkpoint(path: str) -> dict:
-    """Read a checkpoint onto the CPU; nothing but tensors and plain data is ever unpickled.
-
-    Raises:
-        UserError: If there is no such file, or it is not a whole checkpoint.
-    """
-    require_file(path, 'checkpoint')
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent')
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f'{path} cannot be read as a checkpoint ({reason}): it may be cut off, or another kind of '
-                        'file') from error
-    if not isinstance(checkpoint, dict):
-        raise UserError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
-    return checkpoint
 
 
 def read_pretrained(cfg: Config) -> dict | None:
-    """What the backbone is to start from, under the names of the whole model, if it is a file of this machine.
+    """What the backbone is to start from, under the names of the whole model.
 
     Raises:
         UserError: If the file is missing or unreadable, or has no weight under the prefix that the configuration gives.
     """
     init = cfg.model.get('backbone', {}).get('init_cfg') or {}
-    if not isinstance(init, dict) or init.get('type') != 'Pretrained' or '://' in init['checkpoint']:
+    if not isinstance(init, dict) or init.get('type') != 'Pretrained':
         return None
     checkpoint, prefix = read_checkpoint(init['checkpoint']), init.get('prefix') or ''
     weights = checkpoint.get('state_dict', checkpoint)

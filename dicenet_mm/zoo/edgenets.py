@@ -4,6 +4,7 @@ import re
 from mmdet.datasets import CocoDataset, VOCDataset
 
 from dicenet_mm.apis.config import config_file, load_config
+from dicenet_mm.checkpoint import Network
 from dicenet_mm.datasets import CityscapesSegDataset, ImageNetFolders, VOCSegDataset
 from dicenet_mm.edgenets import convert_edgenets
 
@@ -27,7 +28,8 @@ def edgenets_checkpoint(checkpoint: dict, source: str) -> dict:
 
     Returns:
         ``dict(state_dict=weights, meta=...)``, where ``meta`` is what was recognised, ``source`` and, where there is a
-        configuration for it, that (``cfg``, ``config`` its file) and the class names (``dataset_meta``).
+        configuration for it, the network that it describes (``network``, ``config`` its file) and the class names
+        (``dataset_meta``).
 
     Raises:
         UserError: If it is none of the authors'.
@@ -40,6 +42,6 @@ def edgenets_checkpoint(checkpoint: dict, source: str) -> dict:
         name = pattern.format(net=backbone['type'].lower(), size=size)
         name = f'baselines/{name}' if name in _BASELINES else name
         options = {f'model.backbone.{key}': value for key, value in backbone.items()}
-        meta.update(config=f'configs/{name}', cfg=load_config(str(config_file(name)), options).pretty_text,
-                    dataset_meta=data.METAINFO)
+        network = Network.from_config(load_config(str(config_file(name)), options))
+        meta.update(config=f'configs/{name}', network=network.plain(), dataset_meta=data.METAINFO)
     return dict(state_dict=weights, meta=dict(meta, source=source))

@@ -3,6 +3,7 @@ import errno
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -57,7 +58,8 @@ class Rising(BaseMetric):
         return dict(score=np.float32(self.scores.pop(0)))
 
 
-def run(work_dir, epochs, scores=(), resume=False, hooks=(), **checkpoint):
+def run(work_dir, epochs, scores=(), resume=None, hooks=(), load_from=None, **checkpoint):
+    resume = load_from is not None if resume is None else resume
     torch.manual_seed(0)
     Rising.scores = list(scores)
     checkpoint = dict(dict(type='PlainCheckpointHook', interval=1, rule='greater'), **checkpoint)
@@ -75,6 +77,7 @@ def run(work_dir, epochs, scores=(), resume=False, hooks=(), **checkpoint):
         custom_hooks=list(hooks),
         randomness=dict(seed=0),
         resume=resume,
+        load_from=load_from and str(load_from),
         log_level='ERROR',
         experiment_name=f'run_{next(RUNS)}',  # mmengine keeps one message hub per name
         **(validation if scores else {}))
@@ -184,15 +187,51 @@ def test_what_has_no_plain_form_is_named():
         PlainCheckpointHook(interval=1).before_save_checkpoint(None, checkpoint)
 
 
-def test_history_comes_back_as_it_was():
-    history = HistoryBuffer([1., 2.5], [1, 2], max_length=7)
-    checkpoint = dict(state_dict={}, message_hub=dict(log_scalars=dict(loss=history)))
-    hook = PlainCheckpointHook(interval=1)
-    hook.before_save_checkpoint(None, checkpoint)
+def test_history_comes_back_as_it_was(tmp_path):
+    checkpoint = dict(state_dict={}, message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1., 2.5], [1, 2], 7))))
+    PlainCheckpointHook(interval=1).before_save_checkpoint(None, checkpoint)
     assert type(checkpoint['message_hub']['log_scalars']['loss']) is dict
-    hook.after_load_checkpoint(None, checkpoint)
-    restored = checkpoint['message_hub']['log_scalars']['loss']
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    restored = CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'))['message_hub']['log_scalars']['loss']
     assert [x.tolist() for x in restored.data] == [[1., 2.5], [1, 2]] and restored.max_length == 7
+
+
+def test_a_copied_work_directory_is_its_own(tmp_path):
+    """Its better checkpoint replaces the one that was copied, not the original."""
+    run(tmp_path / 'a', 2, scores=[.5, .7], save_best='test/score')
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    (tmp_path / 'b/last_checkpoint').unlink()  # which names the original
+    resumed = run(tmp_path / 'b', 3, scores=[.9], save_best='test/score', load_from=tmp_path / 'b/epoch_2.pth')
+    assert resumed.epoch == 3
+    assert [path.name for path in (tmp_path / 'a').glob('best_*')] == ['best_test_score_epoch_2.pth']
+    assert [path.name for path in (tmp_path / 'b').glob('best_*')] == ['best_test_score_epoch_3.pth']
+
+
+@pytest.mark.parametrize('kind', ['PlainCheckpointHook', 'CheckpointHook'])
+@pytest.mark.parametrize('named', ['precious.pth', '../precious.pth', 'a', 'a/notes.pth', 'a/best_link.pth'])
+def test_a_checkpoint_names_no_file_to_remove(tmp_path, named, kind):
+    """Neither elsewhere, nor under another name here, nor through a link; not even of a plain CheckpointHook."""
+    run(tmp_path / 'a', 1)
+    for file in ('precious.pth', 'a/notes.pth'):
+        (tmp_path / file).touch()
+    (tmp_path / 'a/best_link.pth').symlink_to(tmp_path / 'precious.pth')
+    checkpoint = torch.load(tmp_path / 'a/epoch_1.pth', weights_only=True)
+    checkpoint['message_hub']['runtime_info'].update(
+        best_ckpt=named if named.startswith('.') else str(tmp_path / named), best_score=0.,
+        keep_ckpt_ids=['/../../precious'])
+    torch.save(checkpoint, tmp_path / 'strange.pth')
+    run(tmp_path / 'a', 2, scores=[.9], save_best='test/score', max_keep_ckpts=1, type=kind,
+        load_from=tmp_path / 'strange.pth')
+    assert (tmp_path / 'precious.pth').exists() and (tmp_path / 'a/notes.pth').exists()
+    assert (tmp_path / 'a/best_link.pth').is_symlink()
+
+
+def test_starting_from_a_checkpoint_replaces_none(tmp_path):
+    """load_from is another training: what was best before stays."""
+    run(tmp_path, 2, scores=[.5, .7], save_best='test/score')
+    run(tmp_path, 1, scores=[.1], save_best='test/score', load_from=tmp_path / 'epoch_2.pth', resume=False)
+    assert {path.name for path in tmp_path.glob('best_*')} == {
+        'best_test_score_epoch_1.pth', 'best_test_score_epoch_2.pth'}
 
 
 def test_is_registered_as_a_hook():

@@ -10,6 +10,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 
+from dicenet_mm.checkpoint import Network
+from dicenet_mm.errors import UserError
+
 
 @HOOKS.register_module()
 class PlainCheckpointHook(CheckpointHook):
@@ -20,9 +23,14 @@ class PlainCheckpointHook(CheckpointHook):
     back. A file gets its name only once it is whole, and the ones it replaces are removed after that (a kill
     in between leaves one file more than `max_keep_ckpts`).
 
+    `meta['network']` says, as data, which network the weights are of (`dicenet_mm.checkpoint.Network`). Of earlier
+    checkpoints only the names are saved, and only files of the work directory are taken over on resuming.
+
     Takes the arguments of CheckpointHook, whose place it takes: `default_hooks = dict(checkpoint=dict(
     type='PlainCheckpointHook', interval=1))`. Checkpoints of plain CheckpointHook can be resumed from, too.
     """
+
+    network, earlier = None, {}
 
     def before_run(self, runner):
         """Points the file `last_checkpoint` to the newest checkpoint where a cut-off write left it empty."""
@@ -36,26 +44,49 @@ class PlainCheckpointHook(CheckpointHook):
 
     def before_train(self, runner):
         super().before_train(runner)
+        if self.save_best:
+            self._take_over(runner)
+        try:
+            self.network = Network.from_config(runner.cfg).plain()
+        except UserError as error:
+            runner.logger.warning(f'checkpoints will not say which network they are of: {error}. demo.py will need '
+                                  '--config with them')
         if isinstance(self.file_backend, LocalBackend):
             self.backend_args = dict(backend='whole_file')
 
     def before_save_checkpoint(self, runner, checkpoint):
-        """Makes all but the weights plain.
+        """Makes all but the weights plain, and says which network they are of.
 
         Raises:
             TypeError: Something to be saved has no plain form.
         """
+        if self.network:
+            checkpoint['meta']['network'] = self.network
         for key in checkpoint.keys() & {'meta', 'message_hub', 'optimizer', 'param_schedulers'}:
             checkpoint[key] = _plain(checkpoint[key], key)
+        runtime = checkpoint.get('message_hub', {}).get('runtime_info', {})
+        for key in runtime:
+            if _names_a_file(key):  # without folders: a copied work directory is its own
+                runtime[key] = Path(runtime[key]).name
 
     def after_load_checkpoint(self, runner, checkpoint):
-        """Puts the log history back into mmengine's buffers."""
-        scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
-        for name, history in scalars.items():
-            if isinstance(history, dict):
-                scalars[name] = HistoryBuffer(
-                    history['log_history'].numpy(force=True), history['count_history'].numpy(force=True),
-                    history['max_length'])
+        """Notes the names of the earlier best checkpoints, to replace them once there is a better one."""
+        self.earlier = checkpoint.get('saved_files', {}) if runner._resume else {}
+
+    def _take_over(self, runner):
+        """Earlier best checkpoints are replaced where they are files of this work directory under a name of this hook;
+        what else a file says is the best is left alone."""
+        for key, name in self.earlier.items():
+            file = Path(self.out_dir, name)
+            if not (name.startswith('best_') and name.endswith('.pth') and file.is_file() and not file.is_symlink()):
+                continue
+            if key == 'best_ckpt':
+                self.best_ckpt_path = str(file)
+            elif key.startswith('best_ckpt_'):
+                self.best_ckpt_path_dict[key[len('best_ckpt_'):]] = str(file)
+            else:
+                continue
+            runner.message_hub.update_info(key, str(file))
 
     def _save_checkpoint_with_step(self, runner, step, meta):
         with self._removal_after_saving():
@@ -100,6 +131,10 @@ class WholeFileBackend(LocalBackend):
 
     def put_text(self, obj, filepath, encoding='utf-8'):
         self.put(obj.encode(encoding), filepath)
+
+
+def _names_a_file(key):
+    return key == 'last_ckpt' or key.startswith('best_ckpt')
 
 
 def _plain(value, name):

@@ -131,6 +131,6 @@ def test_a_detector_of_other_classes_is_converted_without_a_configuration(refere
     from dicenet_mm.zoo import edgenets_checkpoint
     state = {key: value[:6 * 8] if key.startswith('cls_layers') else value for key, value in reference[1].items()}
     meta = edgenets_checkpoint(state, 'theirs.pth')['meta']
-    assert meta['num_classes'] == 7 and 'cfg' not in meta
+    assert meta['num_classes'] == 7 and 'network' not in meta
     with pytest.raises(UserError, match='not a checkpoint of the authors'):
         edgenets_checkpoint({'conv.weight': torch.zeros(1)}, 'theirs.pth')

@@ -1,0 +1,6 @@
+"""Checkpoints as data: reading them without running anything, and networks from what they say of themselves."""
+from .network import Network
+from .plain import dataset_meta, to_plain_data
+from .reader import read_checkpoint
+
+__all__ = ['Network', 'dataset_meta', 'read_checkpoint', 'to_plain_data']
