@@ -1,14 +1,14 @@
 """Data sets."""
 from .cifar import BGRCIFAR10
 from .classification import ImageFolderDataset, ImageNetFolders
-from .detection import CheckedCocoDataset, CheckedVOCDataset
+from .detection import BoxDataset, CheckedCocoDataset, CheckedVOCDataset, YOLODataset
 from .digit_scenes import DigitScenesDataset, sample_images
 from .digits import DigitsDataset
 from .images import ImageError, SkipsUnreadable, report_images
 from .multi_label import MultiLabelCocoDataset
 from .segmentation import CheckedSegDataset, CityscapesSegDataset, DigitScenesSegDataset, LoadMask, VOCSegDataset
 
-__all__ = ['BGRCIFAR10', 'CheckedCocoDataset', 'CheckedSegDataset', 'CheckedVOCDataset', 'CityscapesSegDataset',
-           'DigitScenesDataset', 'DigitScenesSegDataset', 'DigitsDataset', 'ImageError', 'ImageFolderDataset',
-           'ImageNetFolders', 'LoadMask', 'MultiLabelCocoDataset', 'SkipsUnreadable', 'VOCSegDataset', 'report_images',
-           'sample_images']
+__all__ = ['BGRCIFAR10', 'BoxDataset', 'CheckedCocoDataset', 'CheckedSegDataset', 'CheckedVOCDataset',
+           'CityscapesSegDataset', 'DigitScenesDataset', 'DigitScenesSegDataset', 'DigitsDataset', 'ImageError',
+           'ImageFolderDataset', 'ImageNetFolders', 'LoadMask', 'MultiLabelCocoDataset', 'SkipsUnreadable',
+           'VOCSegDataset', 'YOLODataset', 'report_images', 'sample_images']

@@ -13,9 +13,10 @@ from dicenet_mm.errors import UserError
 
 from .annotations import MAX_BOXES, MAX_DROPPED, Annotations, clean, tell_faults
 from .coco import read_coco
-from .files import head, read_lines
+from .files import head, read_json, read_lines
 from .images import MAX_UNREADABLE, ImageError, SkipsUnreadable, image_size
 from .voc import read_voc
+from .yolo import read_yolo
 
 
 class BoxDataset(SkipsUnreadable, BaseDetDataset):
@@ -159,6 +160,19 @@ class CheckedCocoDataset(BoxDataset):
             chosen = set(read_lines(self.subset))
             found = found.of_images([index for index, name in enumerate(found.names) if name in chosen])
         return found
+
+
+@DATASETS.register_module()
+class YOLODataset(BoxDataset):
+    """YOLO's layout: a JSON file that ``--data`` makes, with the images, their label files and the class names.
+
+    It holds ``{'images': [[image, label file], ...], 'names': [...], 'keypoints': bool}``, paths from ``data_root``.
+    """
+
+    def read(self) -> Annotations:
+        found = read_json(self.ann_file)
+        images = [[os.path.join(self.data_root, path) for path in pair] for pair in found['images']]
+        return read_yolo(self.ann_file, images, found['names'], found['keypoints'], training=not self.test_mode)
 
 
 @DATASETS.register_module()

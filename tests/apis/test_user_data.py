@@ -223,13 +223,6 @@ def test_the_table(tmp_path, capsys):
 
 # wrong folders
 
-def yolo(root):
-    (root / 'images').mkdir(parents=True)
-    (root / 'labels').mkdir()
-    cv2.imwrite(str(root / 'images/1.jpg'), scene(1)[0])
-    (root / 'labels/1.txt').write_text('0 0.5 0.5 0.2 0.2')
-
-
 def images_only(root):
     root.mkdir()
     cv2.imwrite(str(root / '1.png'), scene(1)[0])
@@ -267,7 +260,6 @@ def no_objects(root):
     (lambda root: root.write_text(''), '{root} is a file: --data takes the folder'),
     (lambda root: root.mkdir(), '; found nothing; is it the right folder?'),
     (images_only, 'found 1 .png files; there are images but no annotations'),
-    (yolo, "found images/, labels/; labels/*.txt looks like YOLO's format: export the annotations in COCO or VOC"),
     (no_voc_images, '{root}/VOC2007 has Annotations/ but no JPEGImages/ (it has Annotations/, ImageSets/)'),
     (empty_list, '{root}/VOC2007/ImageSets/Main/trainval.txt is empty: it needs the names of images'),
     (lambda root: make_voc(root, dict(test=2)), '{root} (VOC layout) has no train split, only val and test'),

@@ -1,4 +1,4 @@
-"""A person's own boxes: VOC or COCO layout."""
+"""A person's own boxes: VOC, COCO or YOLO layout."""
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from .coco import find_coco, read_coco_layout, why_not_coco
 from .config import replace_data_set, with_classes
 from .layout import Layout, contents
 from .voc import find_voc, read_voc_layout
+from .yolo import find_yolo, read_yolo_layout
 
 
 def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str] | None = None) -> list[str]:
@@ -73,19 +74,21 @@ def recognise(folder: Path, work_dir: Path, classes: Sequence[str] | None = None
     coco = find_coco(folder)
     if coco:
         return read_coco_layout(folder, coco, work_dir, classes)
+    yolo = find_yolo(folder)
+    if yolo:
+        return read_yolo_layout(folder, yolo, work_dir, classes)
     if stop:
         raise stop
     wrong = why_not_coco(folder)
     if wrong:
         raise UserError(wrong)
-    if next(folder.glob('**/labels/**/*.txt'), None):
-        hint = "labels/*.txt looks like YOLO's format: export the annotations in COCO or VOC format"
-    elif any(path.suffix.lower() in IMAGES for path in folder.iterdir()):
+    if any(path.suffix.lower() in IMAGES for path in folder.iterdir()):
         hint = 'there are images but no annotations'
     else:
         hint = 'is it the right folder?'
-    raise UserError(f'the layout of {folder} is not known: expected Annotations/*.xml with JPEGImages/ (VOC), or '
-                    'annotations/*.json or a single JSON beside the images (COCO); found '
+    raise UserError(f'the layout of {folder} is not known: expected Annotations/*.xml with JPEGImages/ (VOC), '
+                    'annotations/*.json or a single JSON beside the images (COCO), data.yaml or images/ with labels/ '
+                    '(YOLO); found '
                     f'{contents(folder)}; {hint} (docs/data.md shows the layouts)')
 
 
