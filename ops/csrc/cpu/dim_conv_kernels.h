@@ -278,36 +278,48 @@ void resize_columns_planes(const Band<S>& b, const Planes<S>& planes) {
     gather_columns<S, 1>(b, planes, column, b.out - column < lanes ? b.out - column : lanes);
 }
 
-#if defined(DICENET_MM_AVX512)
-// The inputs of 16 columns lie within two vectors unless the axis shrinks to less than half, those of 8
-// unless to less than a quarter.
-template <int taps>
+// Inputs that lie within one vector, or two, are permuted.
+template <int taps, int vectors>
 INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, int column, int used) {
+  using simd = Simd<float>;
+  using V = simd::V;
   resize_columns_by<float, taps>(
       b, planes, column, used,
-      [](const float* in, const auto& place, const __m512* c, __m512& sum) __attribute__((always_inline)) {
-        const __m512 low = _mm512_loadu_ps(in), high = _mm512_loadu_ps(in + 16);
+      [](const float* in, const auto& place, const V* c, V& sum) __attribute__((always_inline)) {
+        const V low = simd::load(in), high = vectors == 2 ? simd::load(in + simd::lanes) : low;
 #pragma GCC unroll 4
         for (int k = 0; k < taps; ++k)
-          sum += c[k] * _mm512_permutex2var_ps(low, _mm512_load_si512(place[k]), high);
+          sum += c[k] * (vectors == 2 ? simd::pick(low, high, place[k]) : simd::pick(low, place[k]));
       });
+}
+
+template <int taps>
+INLINE void columns_within(const Band<float>& b, const Planes<float>& planes, int column, int used, int extent) {
+  if (extent <= Simd<float>::lanes)
+    permute_columns<taps, 1>(b, planes, column, used);
+  else
+    permute_columns<taps, 2>(b, planes, column, used);
 }
 
 template <>
 void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
+  constexpr int lanes = Simd<float>::lanes;
   for (int column = 0, used; column < b.out; column += used) {
-    auto within = [&] { return b.first[column + used - 1] + b.taps - b.first[column] <= 32; };
-    used = b.out - column < 16 ? b.out - column : 16;
-    if (!within() && used > 8) used = 8;  // half a vector, whose inputs lie closer together
-    if (!within())
+    auto extent = [&] { return b.first[column + used - 1] + b.taps - b.first[column]; };
+    used = b.out - column < lanes ? b.out - column : lanes;
+    if (extent() > 2 * lanes && used > lanes / 2) used = lanes / 2;  // half a vector, whose inputs lie closer together
+    if (extent() > 2 * lanes)
       gather_columns<float, 1>(b, planes, column, used);
-    else if (b.taps <= 2)
-      permute_columns<2>(b, planes, column, used);
+    else if (b.taps == 1)
+      columns_within<1>(b, planes, column, used, extent());
+    else if (b.taps == 2)
+      columns_within<2>(b, planes, column, used, extent());
+    else if (b.taps == 3)
+      columns_within<3>(b, planes, column, used, extent());
     else
-      permute_columns<4>(b, planes, column, used);
+      columns_within<4>(b, planes, column, used, extent());
   }
 }
-#endif
 
 template <class S>
 constexpr Kernels<S> all_kernels() {

@@ -30,30 +30,44 @@ struct Panel {
   int stride;
   inline __attribute__((always_inline)) const float* plane(int k) const { return at + k * stride; }
 };
+struct WidePanel {  // of kWide voxels a plane
+  const float* at;
+  inline __attribute__((always_inline)) const float* plane(int k) const { return at + static_cast<int64_t>(k) * kWide; }
+};
 struct Anywhere {
   const float* const* in;
   int64_t column;
   inline __attribute__((always_inline)) const float* plane(int k) const { return in[k] + column; }
 };
 
-// `rows` output channels at `vectors` vectors of voxels, summed in registers.
+// `rows` output channels at `vectors` vectors of voxels, summed in registers. Meanwhile every so many lines of `soon` are
+// fetched to the second level of cache, as many as there are planes for all rows of a tile.
 template <int rows, int vectors, class Source>
 INLINE void point_wise_block(const Source& source, int planes, const float* weight, const float* affine,
                              int used, int channel, int64_t column, int columns, float* const* target) {
   V sum[rows][vectors] = {};
-  for (int k = 0; k < planes; ++k, weight += kRows) {
-    // Weights come from memory or the last level of cache: those of the next tile are fetched meanwhile.
-    __builtin_prefetch(weight + static_cast<int64_t>(planes) * kRows, 0, 2);
-    const float* at = source.plane(k);
+  auto add = [&](int k) __attribute__((always_inline)) {
+    const float *at = source.plane(k), *w = weight + static_cast<int64_t>(k) * kRows;
     V x[vectors];
     for (int j = 0; j < vectors; ++j) x[j] = simd::load_once(at + j * simd::lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const V w = simd::splat(weight[r]);
+      const V a = simd::splat(w[r]);
 #pragma GCC unroll 3
-      for (int j = 0; j < vectors; ++j) sum[r][j] += w * x[j];
+      for (int j = 0; j < vectors; ++j) sum[r][j] += a * x[j];
     }
+  };
+  // Weights come from memory or the last level of cache: those of the next tile are fetched meanwhile, each line by one
+  // of the blocks that this tile has.
+  constexpr int blocks = kRows / rows;
+  const float* soon = weight + static_cast<int64_t>(planes) * kRows;
+  int k = 0;
+  for (; k + blocks <= planes; k += blocks, soon += blocks * kRows) {
+    __builtin_prefetch(soon, 0, 2);
+#pragma GCC unroll 4
+    for (int i = 0; i < blocks; ++i) add(k + i);
   }
+  for (; k < planes; ++k) add(k);
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     if (r >= used) return;
@@ -123,6 +137,10 @@ void point_wise_panel(const float* panel, int stride, int planes, const float* w
   for (int tile = begin; tile < end; ++tile) {
     const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;
     const float* w = weight + static_cast<int64_t>(tile) * planes * kRows;
+    if (columns == kWide && stride == kWide) {
+      point_wise_rows<rows, 3>(WidePanel{panel}, planes, w, affine, used, channel, column, kWide, target);
+      continue;
+    }
     int j = 0;
     for (; many - j > 2 * simd::lanes; j += 3 * simd::lanes)
       point_wise_rows<rows, 3>(Panel{panel + j, stride}, planes, w, affine, used, channel, column + j, many - j, target);

@@ -40,6 +40,9 @@ struct Simd<float> {
   INLINE V gather(const float* p, const int32_t* i) {
     return _mm512_i32gather_ps(_mm512_loadu_si512(i), p, 4);
   }
+  // Lanes by their number, of a vector or of two that follow each other; `i` aligned as vectors are.
+  INLINE V pick(V a, const int32_t* i) { return _mm512_permutexvar_ps(_mm512_load_si512(i), a); }
+  INLINE V pick(V a, V b, const int32_t* i) { return _mm512_permutex2var_ps(a, _mm512_load_si512(i), b); }
   INLINE V min(V a, V b) { return _mm512_min_ps(a, b); }
   INLINE V add_product(M m, V a, V b, V sum) { return _mm512_mask3_fmadd_ps(a, b, sum, m); }
   INLINE V keep(M m, V v) { return _mm512_maskz_mov_ps(m, v); }
@@ -122,6 +125,14 @@ struct Simd<float> {
   }
   INLINE V gather(const float* p, const int32_t* i) {
     return _mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(i)), 4);
+  }
+  INLINE V pick(V a, const int32_t* i) {
+    return _mm256_permutevar8x32_ps(a, _mm256_load_si256(reinterpret_cast<const __m256i*>(i)));
+  }
+  INLINE V pick(V a, V b, const int32_t* i) {
+    const __m256i lane = _mm256_load_si256(reinterpret_cast<const __m256i*>(i));
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, lane), _mm256_permutevar8x32_ps(b, lane),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(lane, 28)));
   }
   INLINE V min(V a, V b) { return _mm256_min_ps(a, b); }
   INLINE V keep(M m, V v) { return _mm256_and_ps(_mm256_castsi256_ps(m), v); }
@@ -221,6 +232,16 @@ struct Simd {
   INLINE V gather(const S* p, const int32_t* index) {
     V v;
     for (int i = 0; i < lanes; ++i) v[i] = p[index[i]];
+    return v;
+  }
+  INLINE V pick(V a, const int32_t* index) {
+    V v;
+    for (int i = 0; i < lanes; ++i) v[i] = a[index[i]];
+    return v;
+  }
+  INLINE V pick(V a, V b, const int32_t* index) {
+    V v;
+    for (int i = 0; i < lanes; ++i) v[i] = index[i] < lanes ? a[index[i]] : b[index[i] - lanes];
     return v;
   }
   INLINE V min(V a, V b) { return a < b ? a : b; }
