@@ -54,6 +54,11 @@ def pack_spatial(weight: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
     return F.pad(torch.cat((weight.flatten(1), bias[:, None], slope[:, None] - 1), dim=1), (0, 1))
 
 
+def unpack_spatial(spatial: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight (D, 9), bias and slope less one of a packed depth-wise convolution."""
+    return spatial[0][:, :9], spatial[0][:, 9], spatial[0][:, 10]
+
+
 def pack_pyramid_pool(branches: Sequence[tuple[Tensor, Tensor, Tensor]],
                       merge: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Pack the depth-wise convolutions of an efficient pyramid pool as :func:`pyramid_pool` takes them.

@@ -38,7 +38,7 @@ def run(args):
     from dicenet_mm.checkpoint import dataset_meta
     from dicenet_mm.errors import UserError
     from dicenet_mm.evaluation import write_metrics
-    from dicenet_mm.fuse import fuse
+    from dicenet_mm.inference.fuse import fuse
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     cfg.launcher = args.launcher

@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement
 from dicenet_mm.checkpoint import Network, dataset_meta, read_checkpoint
 from dicenet_mm.errors import UserError
 from dicenet_mm.evaluation import to_plain
-from dicenet_mm.fuse import fuse
+from dicenet_mm.inference.fuse import fuse
 
 from .config import load_config
 from .weights import load_weights

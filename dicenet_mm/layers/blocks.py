@@ -1,8 +1,13 @@
 """The ShuffleNetV2 blocks that DiCENet stacks (Figure 4), with DiCE units in place of separable convolutions."""
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dicenet_mm.inference.fused_op import FusedOp
+from dicenet_mm.inference.torch_layers import folded, packed_point
+from dicenet_mm.ops import inference
 
 from .dice import DiCEUnit
 from .units import LayerFactory, conv_norm_act
@@ -60,6 +65,14 @@ class DiCEBlock(ShuffleBlock):
             conv_norm_act(in_channels - passed, channels, 1, **layers),
             DiCEUnit(channels, channels, kernel_sizes, **layers)))
 
+    def packed(self) -> list[Tensor] | None:
+        """A block's tensors, as :func:`dicenet_mm.ops.inference.pack_stage` takes them, or None if it cannot."""
+        return _joined(packed_point(self.branch[0]), self.branch[1].packed())
+
+    def fused(self) -> FusedOp | None:
+        """The inference form, or None if there is none."""
+        return fused_stage([self])
+
 
 class StridedDiCEBlock(StridedShuffleBlock):
     """Stride 2, "strided DiCE": two branches over all channels, halving the map and doubling the channels; shuffle.
@@ -82,6 +95,37 @@ class StridedDiCEBlock(StridedShuffleBlock):
             DiCEUnit(in_channels, in_channels, kernel_sizes, **layers),
             conv_norm_act(in_channels, in_channels, 1, **layers))
         super().__init__(left, right)
+
+    def packed(self) -> list[Tensor] | None:
+        """A strided block's tensors, likewise."""
+        left = folded(*self.left[0])
+        return _joined(left and [inference.pack_spatial(*left)], packed_point(self.left[1]), self.right[1].packed(),
+                       packed_point(self.right[2]))
+
+    def fused(self) -> FusedOp | None:
+        """The inference form, or None if there is none."""
+        return fused_stage([self])
+
+
+def fused_stage(layers: Sequence[nn.Module]) -> FusedOp | None:
+    """The inference form of a :class:`StridedDiCEBlock` or none and :class:`DiCEBlock` after it, as one operator.
+
+    Returns:
+        None if there is another layer among them, or one that has no inference form.
+    """
+    kinds = [type(layer) for layer in layers]
+    starts = kinds[:1] == [StridedDiCEBlock]
+    if not kinds or set(kinds[starts:]) - {DiCEBlock}:
+        return None
+    packs = [layer.packed() for layer in layers]
+    if None in packs:
+        return None
+    weights, strided, sizes = inference.pack_stage(packs[0] if starts else [], packs[starts:])
+    return FusedOp('dice_stage', [weights], [strided, *sizes])
+
+
+def _joined(*packs: list[Tensor] | None) -> list[Tensor] | None:
+    return None if None in packs else [tensor for pack in packs for tensor in pack]
 
 
 def _join(left: Tensor, right: Tensor) -> Tensor:

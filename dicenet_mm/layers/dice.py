@@ -7,7 +7,9 @@ from math import gcd
 import torch
 from torch import Tensor, nn
 
-from dicenet_mm.ops import dim_conv, training
+from dicenet_mm.inference.fused_op import FusedOp
+from dicenet_mm.inference.torch_layers import folded, scale_shift, slope_of
+from dicenet_mm.ops import dim_conv, inference, training
 
 from .units import LayerFactory, conv_3x3, conv_norm_act, is_fusable, norm_act, update_statistics
 
@@ -129,3 +131,25 @@ class DiCEUnit(nn.Module):
             self.norm.training, self.norm.eps)
         update_statistics(self.norm, mean, var, x)
         return self.dim_fuse.fuse_globally(norm_act(local_norm, local_act, z))
+
+    def packed(self) -> list[Tensor] | None:
+        """The seven tensors of :mod:`dicenet_mm.ops.inference`, or None if another normalisation, activation, width or
+        dilation than the operator's is in use."""
+        conv, fuse = self.dim_conv, self.dim_fuse
+        affine, slope = scale_shift(self.norm), slope_of(self.act, fuse.local[0].weight.flatten())
+        local, spatial = folded(*fuse.local), folded(*fuse.spatial)
+        depth_wise = fuse.spatial[0].groups == fuse.spatial[0].in_channels == fuse.spatial[0].out_channels
+        if affine is None or slope is None or not (local and spatial and depth_wise and conv.dilation == 1):
+            return None
+        by_branch = [value.view(-1, 3) for value in (*affine, slope)]
+        return [conv.depth_weight, conv.height_weight, conv.width_weight,
+                inference.pack_local(*by_branch, local[0].view(-1, 3), *local[1:]), inference.pack_spatial(*spatial),
+                fuse.gate[1].weight.flatten(1), fuse.gate[3].weight.flatten(1)]
+
+    def fused(self) -> FusedOp | None:
+        """The inference form, or None if there is none."""
+        packed = self.packed()
+        if packed is None:
+            return None
+        weights, sizes = inference.pack_unit(packed)
+        return FusedOp('dice_unit', [weights], sizes)

@@ -5,6 +5,8 @@ from functools import partial
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
+from dicenet_mm.inference.fused_op import FusedOp
+from dicenet_mm.inference.torch_layers import folded, fused_conv
 from dicenet_mm.ops import training
 
 #: Makes a layer from a number of channels: ``nn.BatchNorm2d`` and ``nn.PReLU`` are two of them.
@@ -26,6 +28,11 @@ class ConvNormAct(Conv2dNormActivation):
     def forward(self, x: Tensor) -> Tensor:
         conv, norm, act = self
         return norm_act(norm, act, conv(x))
+
+    def fused(self) -> FusedOp | None:
+        """The inference form, or None if there is none."""
+        parts = folded(*self)
+        return parts and fused_conv(self[0], *parts)
 
 
 class NormAct(nn.Sequential):

@@ -3,7 +3,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from tests.test_fuse import randomised
+from tests.naive import randomised
 
 
 class RawOutputs(nn.Module):

@@ -13,8 +13,8 @@ import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.models.backbones import DiCENet
 from dicenet_mm.models.decode_heads import ESPNetv2Head
+from tests.naive import randomised
 from tests.ops.networks import raw_ssd
-from tests.test_fuse import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
 

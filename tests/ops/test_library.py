@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
+from tests.naive import randomised
 from tests.ops.test_dim_conv import naive, weights
-from tests.test_fuse import randomised
 
 needs_binary = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
 SIZES = [((2, 5, 6, 7), (6, 7)), ((1, 37, 9, 20), (9, 20)), ((1, 4, 17, 40), (7, 14)), ((1, 3, 3, 5), (14, 28)),

@@ -7,7 +7,7 @@ from dicenet_mm.ops import library
 
 import dicenet_mm
 from dicenet_mm.models.backbones import DiCENet
-from tests.test_fuse import randomised
+from tests.naive import randomised
 
 
 def step(model, x, dtype=None):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.models.backbones import DiCENet
-from tests.test_fuse import randomised
+from tests.naive import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
 

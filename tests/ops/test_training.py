@@ -11,7 +11,7 @@ from torch import nn
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock
 from dicenet_mm.layers.units import conv_3x3, norm_act
 from dicenet_mm.models.backbones import DiCENet
-from tests.test_fuse import randomised
+from tests.naive import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
 CASES = {

@@ -1,21 +1,38 @@
 """Inference copies of models, with what training needs folded away."""
-import mmap
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from torch import nn
 
-from .inference.conv_bn import DataFlow, fold_norms, is_plain
-from .layers import DiCEUnit
-from .layers.fused import FusedLayer, FusedMaxPool, FusedStem, FusedStridedConv
-from .layers.packing import fuse_conv, fuse_layer, fuse_linear
-from .layers.sequence import FusedLevels, FusedSequence, layers_of
-from .models.backbones import DiCENet
+from dicenet_mm.layers import (
+    DiCEBlock,
+    DiCEUnit,
+    EfficientPointWise,
+    EfficientPyramidPool,
+    StridedDiCEBlock,
+    UpsampleAdd,
+)
+from dicenet_mm.layers.blocks import fused_stage
+from dicenet_mm.layers.units import ConvNormAct
+from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import inference, library
 
-LINE, LARGE_PAGE = 64, 2 ** 21  # bytes
+from .arena import move_to_arena
+from .conv_bn import DataFlow, fold_norms, is_plain
+from .fused_op import NARROW, FusedOp
+from .sequence import FusedLevels, FusedSequence, layers_of
+from .torch_layers import TORCH_LAYERS, fused_conv_act
+
+#: What makes the inference form of a layer, by its exact type, since subclasses may do more.
+LAYERS: dict[type[nn.Module], Callable[[nn.Module], nn.Module | None]] = {
+    **TORCH_LAYERS,
+    nn.Sequential: fused_stage,
+    **{kind: kind.fused for kind in (ConvNormAct, DiCEUnit, DiCEBlock, StridedDiCEBlock, EfficientPyramidPool,
+                                     EfficientPointWise, UpsampleAdd)},
+}
 
 
 def fuse(model: nn.Module) -> nn.Module:
@@ -57,33 +74,13 @@ def fuse(model: nn.Module) -> nn.Module:
     fold_norms(flow)
     fused = _join(_fuse_convs(fused, flow)).requires_grad_(False)
     fused.eval()  # the place holders of what was folded are new
-    _lay_together(fused)
+    move_to_arena(fused)
     return fused
 
 
-def _lay_together(model: nn.Module) -> None:
-    """Move packed weights into one piece of memory, in the order of their use, of large pages where there are such.
-
-    A pass over one image reads them once from memory. With the usual pages of 4 KiB that takes twice as long.
-    """
-    layers = [module for module in model.modules() if isinstance(module, FusedLayer)]
-    places = [(layer, name, tensor) for layer in layers for name, tensor in layer.named_buffers(recurse=False)
-              if tensor.is_cpu]
-    if not places or not hasattr(mmap, 'MADV_HUGEPAGE'):
-        return
-    sizes = [-(-tensor.nbytes // LINE) * LINE for *_, tensor in places]
-    memory = mmap.mmap(-1, sum(sizes) + LARGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # the system may have none
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    offset = -torch.frombuffer(memory, dtype=torch.uint8).data_ptr() % LARGE_PAGE
-    for (layer, name, tensor), size in zip(places, sizes):
-        moved = torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel(), offset=offset)
-        layer.register_buffer(name, moved.view_as(tensor).copy_(tensor))
-        offset += size
-
-
 def _fuse_layers(module: nn.Module) -> nn.Module:
-    fused = fuse_layer(module) if is_plain(module) else None
+    """Layers that have an inference form, whole."""
+    fused = _fused(module, LAYERS.get(type(module))) if type(module) not in (nn.Conv2d, nn.Linear) else None
     if fused is not None:
         return fused
     if not isinstance(module, DiCEUnit):  # which looks into its layers
@@ -93,13 +90,11 @@ def _fuse_layers(module: nn.Module) -> nn.Module:
 
 
 def _fuse_convs(module: nn.Module, flow: DataFlow) -> nn.Module:
-    """Convolutions whose normalisation is folded already, and the activations beside them."""
+    """Convolutions whose normalisation is folded already, and the activations beside them; linear layers."""
     if not is_plain(module) or flow.is_read(module):
         pass
-    elif type(module) is nn.Conv2d:
-        return fuse_conv(module) or module
-    elif type(module) is nn.Linear:
-        return fuse_linear(module) or module
+    elif type(module) in (nn.Conv2d, nn.Linear):
+        return _fused(module, LAYERS[type(module)]) or module
     elif type(module) is ConvModule:
         module = _open(module)
     elif type(module) is DepthwiseSeparableConvModule:
@@ -109,13 +104,26 @@ def _fuse_convs(module: nn.Module, flow: DataFlow) -> nn.Module:
     return module
 
 
+def _fused(module: nn.Module, make: Callable[[nn.Module], nn.Module | None] | None) -> nn.Module | None:
+    """What ``make`` makes of a layer, or of a copy in float32 of one in half; None where no operators serve."""
+    if make is None or not is_plain(module) or not library.LOADED:
+        return None
+    devices = inference.UNIT_DEVICES if type(module) is DiCEUnit else {'cpu'}
+    tensors = module.state_dict().values()
+    dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    if not (dtypes <= {torch.float32, *NARROW} and {tensor.device.type for tensor in tensors} <= devices):
+        return None
+    return make(deepcopy(module).float() if dtypes & NARROW else module)
+
+
 def _open(module: ConvModule) -> nn.Module:
     """A convolution without normalisation as the row of its layers, of which callers cannot leave one out."""
     if module.with_norm and not isinstance(module.norm, nn.Identity):
         return module
     act = module.activate if module.with_activation else nn.Identity()
     if module.order == ('conv', 'norm', 'act') and not module.with_explicit_padding:
-        fused = fuse_conv(module.conv, act)
+        row = nn.Sequential(module.conv, act)
+        fused = _fused(row, lambda row: fused_conv_act(*row)) if type(module.conv) is nn.Conv2d else None
         if fused is not None:
             return fused
     row = OrderedDict()
@@ -145,6 +153,6 @@ def _join(module: nn.Module) -> nn.Module:
 
 def _join_stem(backbone: DiCENet) -> None:
     """The map between stem and max pool, the largest of all, is not kept where nobody asks for it."""
-    if (0 not in backbone.out_indices and isinstance(backbone.stem, FusedStridedConv)
-            and isinstance(backbone.pool, FusedMaxPool)):
-        backbone.stem, backbone.pool = FusedStem(point=backbone.stem.pack('point')), nn.Identity()
+    stem, pool = (getattr(level, 'operator', None) for level in (backbone.stem, backbone.pool))
+    if 0 not in backbone.out_indices and (stem, pool) == ('strided_conv', 'max_pool'):
+        backbone.stem, backbone.pool = FusedOp('strided_conv_pool', backbone.stem.weights), nn.Identity()

@@ -1,4 +1,4 @@
-"""Fused layers in a row, called as one operator. :func:`dicenet_mm.fuse` puts them in."""
+"""Fused layers in a row, called as one operator."""
 from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import accumulate
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dicenet_mm.ops import inference
 
-from .fused import FusedLayer, in_float32
+from .fused_op import FusedOp, in_float32
 
 
 class FusedSequence(nn.Sequential):
@@ -22,13 +22,13 @@ class FusedSequence(nn.Sequential):
         super().__init__(OrderedDict(modules))
         self._layers = [layer for module in modules.values() for layer in layers_of(module)]
         self._operators = ' '.join(layer.operator for layer in self._layers)
-        self._counts = [n for layer in self._layers for n in (len(layer._buffers), len(layer.numbers))]
-        self._numbers = [n for layer in self._layers for n in layer.numbers]
+        self._counts = [n for layer in self._layers for n in (len(layer.weights), len(layer.sizes))]
+        self._sizes = [n for layer in self._layers for n in layer.sizes]
         self._kept = [len(self._layers) - 1]
 
     def _run(self, x: Tensor) -> list[Tensor]:
-        weights = [tensor for layer in self._layers for tensor in layer._buffers.values()]
-        return torch.ops.dicenet_mm.sequence.default(x, self._operators, weights, self._counts, self._numbers,
+        weights = [tensor for layer in self._layers for tensor in layer.weights]
+        return torch.ops.dicenet_mm.sequence.default(x, self._operators, weights, self._counts, self._sizes,
                                                      self._kept)
 
     @in_float32
@@ -59,10 +59,10 @@ class FusedLevels(FusedSequence):
         return tuple(maps[i] for i in self.out_indices)
 
 
-def layers_of(module: nn.Module) -> list[FusedLayer] | None:
+def layers_of(module: nn.Module) -> list[FusedOp] | None:
     """The fused layers that a module runs one after the other, or None if there is more to it."""
-    if isinstance(module, FusedLayer):
-        return [module] if module.operator else None
+    if isinstance(module, FusedOp):
+        return [module]
     if type(module) in (nn.Identity, nn.Dropout):
         return []
     if type(module) not in (nn.Sequential, FusedSequence):

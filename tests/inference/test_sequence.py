@@ -9,8 +9,8 @@ from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from torch import nn
 
 import dicenet_mm
+from dicenet_mm.inference.sequence import FusedLevels, FusedSequence
 from dicenet_mm.layers import DiCEBlock, conv_norm_act
-from dicenet_mm.layers.sequence import FusedLevels, FusedSequence
 from dicenet_mm.models.backbones import DiCENet
 from tests.naive import randomised
 
