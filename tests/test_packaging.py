@@ -63,7 +63,7 @@ def test_wheel_holds_nothing_else(wheel):
 
 
 def test_wheel_imports(wheel, tmp_path):
-    code = ('import dicenet_mm.ops; from dicenet_mm.apis.config import config_file; '
+    code = ('import dicenet_mm.ops; from dicenet_mm.paths import config_file; '
             'from dicenet_mm.zoo import zoo_models; '
             'print(len(zoo_models()), config_file("quickstart.py").is_file()); print(dicenet_mm.ops.__file__)')
     run = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True,

@@ -2,6 +2,7 @@
 
     python tools/demo.py                                   (after make quickstart: its model on built-in pictures)
     python tools/demo.py street.jpg --model ssd_dicenet_300_coco
+    python tools/demo.py street.jpg --model edgenets/espnetv2-2.0-coco-300     (--model list: all that are published)
     python tools/demo.py photos/ 'more/*.png' film.mp4 --weights CHECKPOINT --config CONFIG --out-dir found
 """
 import command
@@ -12,7 +13,9 @@ def parse_args():
     made.add_argument('inputs', nargs='*', metavar='INPUT', help='images, videos, folders of them, or patterns')
     which = made.add_mutually_exclusive_group()
     which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint file')
-    which.add_argument('--model', metavar='NAME', help='what was trained in work_dirs/NAME (default: the quickstart)')
+    which.add_argument('--model', metavar='NAME',
+                       help='what was trained in work_dirs/NAME, or published weights, fetched when they are first '
+                            'used; "list" lists both (default: the quickstart)')
     command.add_device(made)
     made.add_argument('--config', help='configuration file (default: the network that the checkpoint describes)')
     made.add_argument('--trust', action='store_true',
@@ -32,9 +35,10 @@ def run(args):
 
     import mmengine
 
-    from dicenet_mm.apis import Inferencer, annotate, expand_inputs, find_model
+    from dicenet_mm.apis import Inferencer, annotate, expand_inputs, find_model, trained_models
     from dicenet_mm.datasets import sample_images
     from dicenet_mm.errors import UserError
+    from dicenet_mm.zoo import matching, table
 
     if args.batch_size < 1:
         raise UserError(f'--batch-size must be at least 1, got {args.batch_size}')
@@ -42,6 +46,8 @@ def run(args):
         raise UserError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
     if args.opacity is not None and not 0 <= args.opacity <= 1:
         raise UserError(f'--opacity must be from 0 to 1, got {args.opacity}')
+    if args.model == 'list':
+        return print(f'in work_dirs: {", ".join(trained_models()) or "none"}\n\n{table(matching(None))}')
     weights = args.weights or find_model(args.model)
     files = expand_inputs(args.inputs) if args.inputs else sample_images()
     inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust)

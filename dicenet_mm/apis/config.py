@@ -7,18 +7,6 @@ from mmengine.config import Config
 from dicenet_mm.errors import UserError, require_file
 
 
-def toolkit_folder() -> Path:
-    """The folder that has the toolkit's ``configs/``, ``tools/`` and ``model-index.yml``."""
-    package = Path(__file__).parents[1]
-    installed = package / '.mim'  # in a checkout they lie beside the package
-    return installed if installed.is_dir() else package.parent
-
-
-def config_file(name: str) -> Path:
-    """One of the toolkit's own configurations, by its path below ``configs/``."""
-    return toolkit_folder() / 'configs' / name
-
-
 def load_config(path: str, options: dict | None = None, work_dir: str | None = None) -> Config:
     """Read a configuration.
 

@@ -22,7 +22,8 @@ class Inferencer:
     """A trained model that takes images and gives what it found, as data samples, plain data or pictures.
 
     Args:
-        weights: Checkpoint: a file, or an address that :func:`dicenet_mm.checkpoint.read_checkpoint` takes.
+        weights: Checkpoint: a file, an address, or a name of published weights, ``edgenets/dicenet-1.0-voc-384``, as
+            :func:`dicenet_mm.checkpoint.read_checkpoint` takes them.
         config: Configuration; by default the checkpoint says itself which network it is of, as data.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; a GPU where there is one by default.
         fused: Whether to switch the model to its inference form (:func:`dicenet_mm.fuse`).

@@ -28,7 +28,8 @@ def read_checkpoint(source: str | Path, sha256: str | None = None) -> dict:
 
     Args:
         source: A file, ``.safetensors`` or what ``torch.save`` writes; or its address, ``https://...``, or a short name
-            of OpenMMLab's or torchvision's, ``torchvision://...``: such files are fetched once.
+            of OpenMMLab's or torchvision's, ``torchvision://...``: such files are fetched once. Or a name of published
+            weights, ``edgenets/...`` (:func:`dicenet_mm.zoo.load_zoo_model`).
         sha256: What the file's SHA-256 must be, or begin with. Where the name of a ``.safetensors`` file ends with the
             beginning of one, it is checked in any case.
 
@@ -39,6 +40,9 @@ def read_checkpoint(source: str | Path, sha256: str | None = None) -> dict:
     Raises:
         UserError: If there is no such file, it is another one, it is not whole, or it holds anything else.
     """
+    from dicenet_mm.zoo import is_zoo_name, load_zoo_model  # which converts what is read here
+    if is_zoo_name(str(source)):
+        return load_zoo_model(str(source))
     file = local_file(source)
     require_hash(file, sha256)
     try:

@@ -2,11 +2,12 @@
 import re
 
 from mmdet.datasets import CocoDataset, VOCDataset
+from mmengine.config import Config
 
-from dicenet_mm.apis.config import config_file, load_config
 from dicenet_mm.checkpoint import Network
 from dicenet_mm.datasets import CityscapesSegDataset, ImageNetFolders, VOCSegDataset
 from dicenet_mm.edgenets import convert_edgenets
+from dicenet_mm.paths import config_file
 
 # By task and number of classes: the configuration, with the sizes there are, and what names the classes.
 _CONFIGS = {
@@ -42,6 +43,8 @@ def edgenets_checkpoint(checkpoint: dict, source: str) -> dict:
         name = pattern.format(net=backbone['type'].lower(), size=size)
         name = f'baselines/{name}' if name in _BASELINES else name
         options = {f'model.backbone.{key}': value for key, value in backbone.items()}
-        network = Network.from_config(load_config(str(config_file(name)), options))
+        cfg = Config.fromfile(config_file(name))
+        cfg.merge_from_dict(options)
+        network = Network.from_config(cfg)
         meta.update(config=f'configs/{name}', network=network.plain(), dataset_meta=data.METAINFO)
     return dict(state_dict=weights, meta=dict(meta, source=source))

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from dicenet_mm.apis.config import toolkit_folder
 from dicenet_mm.errors import UserError
+from dicenet_mm.paths import toolkit_folder
 
 
 @dataclass(frozen=True)

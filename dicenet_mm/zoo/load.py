@@ -1,6 +1,8 @@
 """Published weights as checkpoints of this toolkit."""
 from pathlib import Path
 
+from dicenet_mm.checkpoint import read_checkpoint
+
 from .edgenets import edgenets_checkpoint
 from .index import find_zoo_model, zoo_models
 from .weights import fetch_weights
@@ -23,7 +25,6 @@ def load_zoo_model(name: str) -> dict:
     Raises:
         UserError: If there is no such name, or the file cannot be fetched or is another one.
     """
-    from dicenet_mm.apis.weights import read_checkpoint
     model = find_zoo_model(name)
     file = fetch_weights(model)
     checkpoint = read_checkpoint(str(file))
