@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
@@ -23,6 +24,7 @@ from dicenet_mm.datasets.files import head
 from dicenet_mm.datasets.images import MAX_UNREADABLE, SkipsUnreadable
 from dicenet_mm.errors import UserError
 
+from .data_report import report
 from .user_data.config import data_sets, with_classes
 
 LARGE = 64 * 2**20  # bytes of an annotation file that takes a while to read
@@ -35,7 +37,8 @@ class Split:
 
     Counted are boxes that train or are measured with, or of ``'labels'`` and ``'masks'`` (see ``counted``) the images
     that each class occurs in. Apart from them are boxes that are ignored (difficult objects, crowds) or left out, and
-    images that ``filter_cfg`` leaves out.
+    images that ``filter_cfg`` leaves out. ``paths`` are those of the images, ``sides`` (K, 2) the widths and heights of
+    the boxes as shares of their images.
     """
     files: list[str] = field(default_factory=list)
     classes: Sequence[str] = ()
@@ -45,6 +48,8 @@ class Split:
     ignored: int = 0
     left_out: int = 0
     images_left_out: int = 0
+    paths: list[str] = field(default_factory=list)
+    sides: list[np.ndarray] = field(default_factory=list)
 
 
 def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: bool = False) -> dict[str, Split]:
@@ -82,6 +87,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
             split.classes = dataset.metainfo.get('classes') or ()
             split.images += len(dataset)
             batched += len(dataset) * times
+            split.paths += [info['img_path'] for info in dataset.data_list if 'img_path' in info]
             if isinstance(dataset, CheckedSegDataset):
                 split.counted = 'masks'
                 split.counts.update(dataset.count_images() if thorough else ())
@@ -97,7 +103,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ('train', 'val'), thorough: 
 
 
 def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
-    """Print what is trained or tested on: the images and the boxes of each class, as a table.
+    """Print what is trained or tested on: the images and the boxes of each class, as a table, and what is odd in it.
 
     Args:
         contents: As :func:`check_data` gives it.
@@ -129,6 +135,8 @@ def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
     Console().print(table)
     for name, split in contents.items():
         print(f'{name}: {", ".join(split.files)}')
+    for sentence in report(contents):
+        print(f'note: {sentence}')
 
 
 def _build(leaf: dict, loader: str) -> BaseDataset | None:
@@ -198,10 +206,17 @@ def _count(dataset: BaseDataset, split: Split) -> None:
                 split.ignored += 1
             else:
                 split.counts[instance['bbox_label']] += 1
+    split.sides += [_sides(info) for info in dataset.data_list if info.get('instances')]
     if isinstance(dataset, BoxDataset):
         dropped = {what: count for what, count in dataset.box_faults.items() if what.endswith('dropped')}
         split.left_out += sum(dropped.values()) + dataset.other_classes.total()
         split.images_left_out += dataset.images_left_out
+
+
+def _sides(info: dict) -> np.ndarray:
+    boxes = np.array([entry['bbox'] for entry in info['instances'] if not entry.get('ignore_flag')], np.float64)
+    boxes = boxes.reshape(-1, 4)
+    return (boxes[:, 2:] - boxes[:, :2]) / (info['width'], info['height'])
 
 
 def _refuse_empty(name: str, split: Split) -> None:

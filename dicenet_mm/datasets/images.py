@@ -59,7 +59,7 @@ def image_header(path: str | Path) -> tuple[int, int, int]:
                     image.load()  # some writers leave bytes after the end, so only decoding tells
                 orientation = _orientation(image)
     except UnidentifiedImageError:  # OpenCV reads a few formats more
-        image = _decode(path)
+        image = decode(path)
         if image is None:
             raise ImageError(f'{path} cannot be read as an image') from None
         return image.shape[1], image.shape[0], 1
@@ -81,6 +81,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == 'AVIF':  # which OpenCV leaves as it is
+        return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # Pillow raises what its parser runs into; OpenCV ignores such data
@@ -88,10 +90,11 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1  # OpenCV does not understand it as text
 
 
-def _decode(path: str | Path) -> np.ndarray | None:
+def decode(path: str | Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """The pixels of an image as mmcv decodes it, (H, W, 3) uint8 in BGR; None where it cannot be."""
     try:
-        return cv2.imread(str(path))
-    except cv2.error:
+        return cv2.imdecode(np.fromfile(path, np.uint8), flags)
+    except (cv2.error, OSError):
         return None
 
 
@@ -157,7 +160,7 @@ class SkipsUnreadable:
             try:
                 return super().prepare_data(idx)
             except Exception:
-                if _decode(info['img_path']) is None:
+                if decode(info['img_path']) is None:
                     raise ImageError(f'{info["img_path"]} cannot be decoded') from None
                 raise
         except ImageError as error:

@@ -108,6 +108,31 @@ def test_no_class_in_common(make, tmp_path):
         make(tmp_path, classes=('cat', 'dog'))
 
 
+def test_an_image_with_very_many_boxes_is_left_out_of_training(tmp_path, log):
+    make_coco(tmp_path, dict(train=30))
+    path = tmp_path / 'annotations/instances_train.json'
+    content = json.loads(path.read_text())
+    content['annotations'] += [dict(image_id=3, category_id=1, bbox=[index % 70, index // 800, 9 + index % 800 / 99, 9])
+                               for index in range(30_000)]
+    path.write_text(json.dumps(content))
+    keys = dict(data_root=str(tmp_path), ann_file='annotations/instances_train.json', data_prefix=dict(img='train/'),
+                metainfo=dict(classes=CLASSES))
+    assert len(CheckedCocoDataset(**keys)) == 29
+    assert '1 images of ' in log.text and 'have more than 10000 boxes each (000000000003.jpg): they are' in log.text
+    assert len(boxes(CheckedCocoDataset(**keys, test_mode=True), 3)) > 20_000
+    for image in (5, 6):
+        content['annotations'] += [dict(entry, image_id=image) for entry in content['annotations'][-12_000:]]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match='3 images of .* have more than 10000 boxes each .*, more than 5% of'):
+        CheckedCocoDataset(**keys)
+
+
+@pytest.mark.parametrize('make', [coco, voc])
+def test_classes_that_are_a_text(make, tmp_path):
+    with pytest.raises(UserError, match=r"are the text 'bolt', not a list of names: write classes=\('bolt',\), with a"):
+        make(tmp_path, classes=('bolt'))
+
+
 def test_tests_without_truth_stay_possible(tmp_path):
     def change(content):
         del content['annotations']
