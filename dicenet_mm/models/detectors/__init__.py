@@ -1,4 +1,5 @@
 """Detectors."""
+from .rtm_dicenet import RTMDiCENet
 from .ssd import SSD
 
-__all__ = ['SSD']
+__all__ = ['RTMDiCENet', 'SSD']
