@@ -2,7 +2,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,8 @@ from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 
 from dicenet_mm.errors import UserError
+
+from .nested import innermost
 
 #: Images of more pixels are refused before they are decoded: 0.8 GB in memory.
 MAX_PIXELS = 2**28
@@ -220,7 +222,9 @@ def require_inside(roots: Iterable[str], paths: Iterable[str]) -> None:
 
 def report_images(dataset: BaseDataset) -> None:
     """Log how many images of a training set, inside any wrappers, turned out unreadable or of another size."""
-    for part in _parts(dataset):
+    for part in innermost(dataset):
+        if not isinstance(part, SkipsUnreadable):
+            continue
         if part.unreadable.any():
             paths = [part.get_data_info(int(index))['img_path'] for index in part.unreadable.nonzero()[:5]]
             print_log(f'{int(part.unreadable.sum())} of {len(part)} training images could not be read and were '
@@ -232,11 +236,3 @@ def report_images(dataset: BaseDataset) -> None:
         if part.turned.any():
             print_log(f'{int(part.turned.sum())} of {len(part)} training images are turned or mirrored as their EXIF '
                       'data asks', 'current', logging.WARNING)
-
-
-def _parts(dataset) -> Iterator[SkipsUnreadable]:
-    if isinstance(dataset, SkipsUnreadable):
-        yield dataset
-    for part in getattr(dataset, 'datasets', [getattr(dataset, 'dataset', None)]):
-        if part is not None:
-            yield from _parts(part)

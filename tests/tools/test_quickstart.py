@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import cv2
+import pytest
 
 from tests.data import make_voc
 
@@ -28,15 +29,16 @@ def test_quickstart(tmp_path, monkeypatch):
     assert cv2.imread('work_dirs/quickstart/curves.png') is not None
 
 
-def test_small_data(tmp_path, monkeypatch):
+@pytest.mark.parametrize('name', ['ssd_dicenet_300_small_data', 'rtm_dicenet_320_small_data'])
+def test_small_data(name, tmp_path, monkeypatch):
     """Fewer images than a batch, resumed after the first two of three steps."""
     monkeypatch.chdir(tmp_path)
     make_voc('mine', dict(trainval=5), classes=('bolt', 'axle'))
-    args = ['train.py', ROOT / 'configs/ssd_dicenet_300_small_data.py', '--data', 'mine', '--cfg-options',
+    args = ['train.py', ROOT / f'configs/{name}.py', '--data', 'mine', '--cfg-options',
             'model.backbone.widen_factor=0.1', 'default_hooks.checkpoint.interval=1', 'train_cfg.val_interval=2',
             *ONE_PROCESS]
     command(*args, 'train_cfg.max_iters=2')
     command(args[0], args[1], '--resume', *args[2:], 'train_cfg.max_iters=3')
-    folder = Path('work_dirs/ssd_dicenet_300_small_data')
+    folder = Path('work_dirs', name)
     assert {'iter_2.pth', 'iter_3.pth'} <= {path.name for path in folder.glob('*.pth')}
     assert 'resumed epoch: 0, iter: 2' in ''.join(path.read_text() for path in folder.glob('*/*.log'))

@@ -4,8 +4,9 @@ from .curves import CurvesHook
 from .ema import UpdateEMAHook
 from .invalid_loss import InvalidLossHook
 from .pictures import PicturesHook
+from .pipeline_switch import InnerPipelineSwitchHook
 from .plain_checkpoint import PlainCheckpointHook, WholeFileBackend
 from .progress_bar import ProgressBarHook
 
-__all__ = ['CropScaleHook', 'CurvesHook', 'InvalidLossHook', 'PicturesHook', 'PlainCheckpointHook', 'ProgressBarHook',
-           'UpdateEMAHook', 'WholeFileBackend']
+__all__ = ['CropScaleHook', 'CurvesHook', 'InnerPipelineSwitchHook', 'InvalidLossHook', 'PicturesHook',
+           'PlainCheckpointHook', 'ProgressBarHook', 'UpdateEMAHook', 'WholeFileBackend']

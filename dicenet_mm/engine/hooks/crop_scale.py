@@ -1,12 +1,11 @@
 """Random crops by the size of the model."""
-from collections.abc import Iterator
-
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmpretrain.datasets import RandomResizedCrop
 
 from dicenet_mm.analysis import complexity, image_shape
+from dicenet_mm.datasets.nested import innermost
 
 
 @HOOKS.register_module()
@@ -28,16 +27,9 @@ class CropScaleHook(Hook):
     def before_train(self, runner) -> None:
         macs = complexity(runner.cfg, image_shape(runner.cfg))['total']['macs']
         least = self.small if macs < self.limit else self.large
-        for transform in _transforms(runner.train_dataloader.dataset):
-            if isinstance(transform, RandomResizedCrop):
-                transform.crop_ratio_range = (least, 1.)
+        for dataset in innermost(runner.train_dataloader.dataset):
+            for transform in dataset.pipeline.transforms:
+                if isinstance(transform, RandomResizedCrop):
+                    transform.crop_ratio_range = (least, 1.)
         print_log(f'random crops cover at least {least:.0%} of an image: the model has {macs / 1e6:.1f} M '
                   'multiply-adds', 'current')
-
-
-def _transforms(dataset) -> Iterator:
-    """The transforms of a data set, inside any wrappers."""
-    for part in getattr(dataset, 'datasets', [getattr(dataset, 'dataset', None)]):
-        if part is not None:
-            yield from _transforms(part)
-    yield from getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
