@@ -5,7 +5,8 @@
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -45,6 +46,17 @@ def has_kernel(operator: str, device: str) -> bool:
 
 #: Device types that :func:`dicenet_mm.ops.dim_conv` has a kernel for; "meta" serves shape inference.
 DEVICES = frozenset(d for d in ('cpu', 'cuda') if has_kernel('dim_conv', d)) | ({'meta'} if LOADED else frozenset())
+
+
+@contextmanager
+def plain_operators() -> Iterator[None]:
+    """Within it unfused networks run on PyTorch's own operators, which are what other compilers and engines know."""
+    global DEVICES
+    kept, DEVICES = DEVICES, frozenset()
+    try:
+        yield
+    finally:
+        DEVICES = kept
 
 
 def _dim_conv_fake(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor) -> Tensor:

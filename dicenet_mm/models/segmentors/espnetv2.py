@@ -49,7 +49,7 @@ class ESPNetv2Segmentor(NormEval, EncoderDecoder):
         for sample in data_samples:
             sample.set_metainfo(dict(ori_shape=sample.img_shape))
         for sample, size in zip(super().postprocess_result(seg_logits, data_samples), sizes):
-            rows, columns = (_nearest(*extents) for extents in zip(sample.seg_logits.shape, size))
+            rows, columns = (nearest(*extents) for extents in zip(sample.seg_logits.shape, size))
             scores = sample.seg_logits.data[:, rows[:, None], columns]
             sample.set_metainfo(dict(ori_shape=size))
             sample.set_data(dict(seg_logits=PixelData(data=scores),
@@ -57,7 +57,7 @@ class ESPNetv2Segmentor(NormEval, EncoderDecoder):
         return data_samples
 
 
-def _nearest(extent: int, size: int) -> Tensor:
+def nearest(extent: int, size: int) -> Tensor:
     """Of an axis of ``extent`` px, the pixels that Pillow's nearest neighbour makes ``size`` px of."""
     ramp = Image.fromarray(np.arange(extent, dtype=np.int32)[None])
     return torch.from_numpy(np.array(ramp.resize((size, 1), Image.Resampling.NEAREST))[0]).long()

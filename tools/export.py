@@ -1,0 +1,58 @@
+"""Export a trained model to files for other engines, and show that they give the same.
+
+    python tools/export.py --weights CHECKPOINT                              (ONNX, float32, any batch)
+    python tools/export.py --model quickstart --format onnx openvino --config configs/quickstart.py --verify 150
+    python tools/export.py --weights CHECKPOINT --precision int8 --calibrate photos/
+"""
+import command
+
+
+def parse_args():
+    made = command.parser(__doc__)
+    which = made.add_mutually_exclusive_group()
+    which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint file')
+    which.add_argument('--model', metavar='NAME', help='what was trained in work_dirs/NAME (default: the quickstart)')
+    made.add_argument('--config', help='configuration with the data for --verify and int8 (default: without it, the '
+                                       'network that the checkpoint describes)')
+    made.add_argument('--trust', action='store_true',
+                      help='run the configuration in a checkpoint that has it only as code: know who made the file')
+    command.add_overrides(made)
+    made.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
+    made.add_argument('--format', nargs='+', default=['onnx'], metavar='F',
+                      choices=['onnx', 'openvino', 'ncnn', 'pt2', 'aotinductor'],
+                      help='onnx, openvino, ncnn, pt2 (torch.export) or aotinductor (default: onnx)')
+    made.add_argument('--precision', nargs='+', default=['float32'], metavar='P',
+                      choices=['float32', 'float16', 'int8'], help='float32, float16 or int8 (default: float32)')
+    made.add_argument('--raw', action='store_true',
+                      help='give what the layers compute: logits, or all boxes before suppression')
+    made.add_argument('--out-dir', default='exported', metavar='DIR', help='where the files go (default: exported)')
+    made.add_argument('--verify', type=int, default=0, metavar='N',
+                      help="measure the metric on N images of the configuration's test data, before and after")
+    made.add_argument('--calibrate', metavar='DIR',
+                      help='pictures to set the ranges of int8 by (default: training images of the configuration)')
+    made.add_argument('--calibration-images', type=int, default=128, metavar='N', help='how many (default: 128)')
+    made.add_argument('--timing', action='store_true', help='measure the time an image takes, beside PyTorch')
+    return made.parse_args()
+
+
+def run(args):
+    from pathlib import Path
+
+    from dicenet_mm.apis import Inferencer, find_model, load_config, use_data
+    from dicenet_mm.errors import UserError
+    from dicenet_mm.export import Source, export
+
+    weights = args.weights or find_model(args.model)
+    if (args.data or args.cfg_options) and not args.config:
+        raise UserError('--data and --cfg-options change a configuration: give it with --config')
+    inferencer = Inferencer(str(weights), args.config, 'cpu', fused=False, trust=args.trust)
+    cfg = load_config(args.config, args.cfg_options) if args.config else None
+    if args.data:
+        use_data(cfg, args.data, ['test'], inferencer.dataset_meta['classes'])
+    source = Source(inferencer, cfg)
+    export(source, Path(args.out_dir), Path(weights).stem, args.format, args.precision, args.raw, args.verify,
+           args.calibrate, args.calibration_images, args.timing)
+
+
+if __name__ == '__main__':
+    command.main(run, parse_args)
