@@ -3,6 +3,7 @@
     python tools/demo.py                                   (after make quickstart: its model on built-in pictures)
     python tools/demo.py street.jpg --model ssd_dicenet_300_coco
     python tools/demo.py street.jpg --model edgenets/espnetv2-2.0-coco-300     (--model list: all that are published)
+    python tools/demo.py --serve                           (a page in the browser, for all that was trained)
     python tools/demo.py photos/ 'more/*.png' film.mp4 --weights CHECKPOINT --config CONFIG --out-dir found
 """
 import command
@@ -27,6 +28,9 @@ def parse_args():
                       help="of the masks over the image, 0 to 1 (default: the configuration's)")
     made.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at a time (default: 1)')
     made.add_argument('--no-fuse', action='store_true', help='run the model in the form it was trained in')
+    made.add_argument('--serve', action='store_true', help='show a page in the browser instead (docs/serve.md)')
+    made.add_argument('--host', default='127.0.0.1', help='address of the page (default: this machine alone)')
+    made.add_argument('--port', type=int, default=7860, help='port of the page (default: 7860)')
     return made.parse_args()
 
 
@@ -48,6 +52,11 @@ def run(args):
         raise UserError(f'--opacity must be from 0 to 1, got {args.opacity}')
     if args.model == 'list':
         return print(f'in work_dirs: {", ".join(trained_models()) or "none"}\n\n{table(matching(None))}')
+    if args.serve:
+        from dicenet_mm.apis.serve import serve, shown_models
+        serve(shown_models(args.weights, args.model), lambda weights: Inferencer(
+            weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust), args.host, args.port)
+        return
     weights = args.weights or find_model(args.model)
     files = expand_inputs(args.inputs) if args.inputs else sample_images()
     inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust)
