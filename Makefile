@@ -14,7 +14,7 @@ STAMP := $(VENV)/.setup-$(shell (pwd; cat $(INPUTS)) | cksum | tr ' ' -)
 .PHONY: help setup quickstart test lint clean
 
 help:  ## list the targets and variables
-	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo 'Variables: PYTHON=python3  STACK=tested|forks  VENV=.venv  PYTEST_ARGS="-n 2 --dist loadfile"'
 
 setup: $(STAMP)  ## create VENV with the versions of requirements/STACK.txt and install the project there, editable
@@ -42,8 +42,26 @@ quickstart: setup  ## train, test and try a small detector on built-in data; int
 test: setup  ## set up, then run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
-lint: setup  ## check the style
+.PHONY: test-extras docs
+test-extras: setup  ## run the tests that need the packages of requirements/export.txt and serve.txt
+	$(PY) -m pip install -q -r requirements/export.txt -r requirements/serve.txt -r requirements/browser.txt
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/export tests/serve
+
+docs: setup  ## build the documentation site in site/; a warning is an error
+	$(PY) -m pip install -q -r requirements/docs.txt
+	$(PY) -m mkdocs build --strict
+
+CXX_FILES := $(wildcard ops/csrc/*.cpp ops/csrc/*.h ops/csrc/*/*.cpp ops/csrc/*/*.h ops/csrc/*/*.cu ops/csrc/*/*.cuh)
+.PHONY: format
+lint: setup  ## check style and types
+	$(PY) -m pip install -q -r requirements/lint.txt
 	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+format: setup  ## lay out Python and C++ as ruff and clang-format do
+	$(PY) -m pip install -q -r requirements/lint.txt
+	$(PY) -m ruff format .
+	$(VENV)/bin/clang-format -i $(CXX_FILES)
 
 clean:  ## delete what builds and checks leave in the tree; the packages in VENV stay
 	rm -rf build dist *.egg-info ops/*.so .pytest_cache .ruff_cache $(VENV)/.setup-*
