@@ -5,7 +5,7 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(size=(120, 160)), backbone=dict(widen_factor=0.5), decode_head=dict(num_classes=11))
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=2)
+train_cfg = dict(type='ExactEpochLoop', max_epochs=8, val_interval=2)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-2, weight_decay=1e-2))

@@ -20,7 +20,7 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=4)  # 12 x 187 steps
+train_cfg = dict(type='ExactEpochLoop', max_epochs=12, val_interval=4)  # 12 x 187 steps
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 # At 4e-3 the network still gives little more than the frequencies of the classes after 400 steps.

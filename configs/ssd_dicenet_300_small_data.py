@@ -8,7 +8,7 @@ model = dict(
     bbox_head=dict(init_cfg=dict(type='Normal', layer='Conv2d', std=0.01)),
     train_cfg=dict(assigner=dict(neg_iou_thr=0.4)))
 train_dataloader = dict(batch_size=8, sampler=dict(type='InfiniteSampler'))
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=1500, val_interval=300)
+train_cfg = dict(_delete_=True, type='ExactIterLoop', max_iters=1500, val_interval=300)
 optim_wrapper = dict(
     _delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-3, weight_decay=1e-2))
 param_scheduler = [

@@ -13,6 +13,14 @@ def printable(text: object, limit: int = 80) -> str:
     return cleaned if len(cleaned) <= limit else f'{cleaned[:limit]} ...'
 
 
+class Stopped(Exception):
+    """The process was told to stop, and has saved what there was to save. The tools print the message alone."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
 def require_file(path: str, what: str) -> Path:
     """The path of a file that must exist.
 

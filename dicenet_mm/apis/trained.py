@@ -1,8 +1,8 @@
 """Models that were trained in the work directories."""
+import warnings
 from pathlib import Path
 
-from mmengine.runner import find_latest_checkpoint
-
+from dicenet_mm.checkpoint import read_checkpoint
 from dicenet_mm.errors import UserError
 from dicenet_mm.zoo import find_zoo_model, is_zoo_name
 
@@ -11,21 +11,52 @@ def trained_models(root: str | Path = 'work_dirs') -> dict[str, Path]:
     """The checkpoint to use of each work directory, by its name, the newest first: the best one or else the last."""
     found = {}
     for folder in Path(root).glob('*/'):
-        checkpoints = sorted(folder.glob('*.pth'), key=lambda file: file.stat().st_mtime)
+        checkpoints = sorted(filter(Path.is_file, folder.glob('*.pth')), key=lambda file: file.stat().st_mtime)
         best = [file for file in checkpoints if file.name.startswith('best_')]
-        trained = [file for file in checkpoints if file.name.startswith(('best_', 'epoch_', 'iter_'))]
+        trained = [file for file in checkpoints if file.name.startswith(('best_', 'epoch_', 'iter_', 'stopped_'))]
         if trained:
             found[folder.name] = (best or trained)[-1]
     return dict(sorted(found.items(), key=lambda item: -item[1].stat().st_mtime))
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The checkpoint to resume a work directory from, also where the folder was moved or the pointer was cut off."""
-    noted = find_latest_checkpoint(str(work_dir))
-    if noted and Path(noted).is_file():
-        return Path(noted)
-    saved = [*Path(work_dir).glob('epoch_*.pth'), *Path(work_dir).glob('iter_*.pth')]
-    return max(saved, key=lambda file: file.stat().st_mtime, default=None)
+    """The newest whole checkpoint of a work directory, to resume from; what is cut off is passed by, with a warning.
+
+    It is this directory's own, also where the directory was copied or moved.
+
+    Raises:
+        UserError: If there are checkpoints, and none of them is whole.
+    """
+    work_dir = Path(work_dir)
+    saved = [file for pattern in ('epoch_*.pth', 'iter_*.pth', 'stopped_iter_*.pth') for file in work_dir.glob(pattern)]
+    saved = sorted((file for file in saved if file.is_file()), key=lambda file: file.stat().st_mtime, reverse=True)
+    noted = _noted(work_dir)
+    if noted:
+        saved = [noted, *(file for file in saved if file != noted)]
+    reasons = []
+    for file in saved:
+        try:
+            read_checkpoint(file)
+        except UserError as error:
+            reasons.append(str(error))
+            continue
+        for reason in reasons:
+            warnings.warn(f'{reason}. Training goes on from the checkpoint before it, {file}', stacklevel=2)
+        return file
+    if reasons:
+        raise UserError(f'no checkpoint of {work_dir} is whole: {reasons[0]}. Train without --resume, or with another '
+                        '--work-dir')
+    return None
+
+
+def _noted(work_dir: Path) -> Path | None:
+    """The file that ``last_checkpoint`` names: the one of that name here, if there is one."""
+    pointer = work_dir / 'last_checkpoint'
+    name = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
+    for file in (work_dir / Path(name).name, Path(name)):
+        if name and file.is_file():
+            return file
+    return None
 
 
 def find_model(name: str | None, root: str | Path = 'work_dirs') -> Path | str:

@@ -1,2 +1,2 @@
-"""What drives a training: hooks and learning rates."""
-from . import hooks, schedulers  # noqa: F401
+"""What drives a training: loops, hooks and learning rates."""
+from . import hooks, loops, schedulers  # noqa: F401

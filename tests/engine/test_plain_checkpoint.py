@@ -19,7 +19,10 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import Dataset
 
+from dicenet_mm.apis import latest_checkpoint
 from dicenet_mm.engine.hooks import PlainCheckpointHook, WholeFileBackend
+from dicenet_mm.engine.hooks.whole_file import remove_leftovers
+from dicenet_mm.errors import Stopped, UserError
 
 RUNS = itertools.count()
 
@@ -58,7 +61,7 @@ class Rising(BaseMetric):
         return dict(score=np.float32(self.scores.pop(0)))
 
 
-def run(work_dir, epochs, scores=(), resume=None, hooks=(), load_from=None, **checkpoint):
+def run(work_dir, epochs, scores=(), resume=None, hooks=(), load_from=None, loop=None, **checkpoint):
     resume = load_from is not None if resume is None else resume
     torch.manual_seed(0)
     Rising.scores = list(scores)
@@ -70,7 +73,7 @@ def run(work_dir, epochs, scores=(), resume=None, hooks=(), load_from=None, **ch
         Line(),
         str(work_dir),
         train_dataloader=dict(loader, dataset=Points()),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        train_cfg=loop or dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=.01, momentum=.9)),
         param_scheduler=dict(type='LinearLR', start_factor=.1, end=4),
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1), checkpoint=checkpoint),
@@ -177,8 +180,100 @@ def test_killed_while_writing_leaves_the_earlier_file(tmp_path):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert path.read_bytes() == b'whole'
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_leftovers(tmp_path)  # as the next training does
     WholeFileBackend().put(b'other', path)
     assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth'] and path.read_bytes() == b'other'
+
+
+def test_links_are_replaced_not_followed(tmp_path):
+    """A checkpoint, the pointer, and what is left of a killed write."""
+    precious = tmp_path / 'precious'
+    precious.write_text('precious')
+    folder = tmp_path / 'a'
+    folder.mkdir()
+    for name in ('epoch_1.pth', 'last_checkpoint', 'epoch_1.pth.0123abcd.tmp'):
+        (folder / name).symlink_to(precious)
+    run(folder, 1)
+    assert precious.read_text() == 'precious'
+    assert not any(file.is_symlink() for file in folder.iterdir())
+    assert (folder / 'last_checkpoint').read_text() == str(folder / 'epoch_1.pth')
+    assert not list(folder.glob('*.tmp'))
+
+
+def test_a_work_directory_has_one_training_at_a_time(tmp_path):
+    """Another process has it; a process that was killed leaves it free."""
+    hold = ('import fcntl, sys, time; file = open(sys.argv[1], "w"); fcntl.lockf(file, fcntl.LOCK_EX); '
+            'file.write("process 12 on a machine"); file.flush(); print("held", flush=True); time.sleep(60)')
+    holder = subprocess.Popen([sys.executable, '-c', hold, tmp_path / '.training'], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == 'held\n'
+        with pytest.raises(UserError, match='is in use by another training .process 12 on a machine.: give another'):
+            run(tmp_path, 1)
+        assert not list(tmp_path.glob('*.pth'))
+    finally:
+        holder.kill()
+        holder.wait()
+    run(tmp_path, 1)
+
+
+class Wanted(Hook):
+    """A signal in the middle of a step, or of a validation."""
+
+    def __init__(self, number, step=None):
+        self.number, self.step = number, step
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == self.step:
+            os.kill(os.getpid(), self.number)
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        if self.step is None:
+            os.kill(os.getpid(), self.number)
+
+
+LOOP = dict(type='ExactEpochLoop', max_epochs=3)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_stops_after_the_step(tmp_path, number):
+    whole = run(tmp_path / 'whole', 3, loop=LOOP)
+    with pytest.raises(Stopped, match=r'stopped by SIG\w+ after step 3, which is saved in .*stopped_iter_3.pth: '
+                       'continue with the same command and --resume') as stopped:
+        run(tmp_path / 'a', 3, hooks=[Wanted(number, 3), dict(type='StopHook')], loop=LOOP)
+    assert stopped.value.signal_number == number
+    assert latest_checkpoint(tmp_path / 'a').name == 'stopped_iter_3.pth'
+    resumed = run(tmp_path / 'a', 3, load_from=latest_checkpoint(tmp_path / 'a'), hooks=[dict(type='StopHook')],
+                  loop=LOOP)
+    assert torch.equal(resumed.model.linear.weight, whole.model.linear.weight) and resumed.iter == 6
+    assert len(resumed.message_hub.get_scalar('train/loss').data[0]) == 6
+    assert {file.name for file in (tmp_path / 'a').glob('*.pth')} == {'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth'}
+
+
+def test_a_signal_while_validating(tmp_path):
+    """The validation is made up for, with the averaged weights; the model has its own again."""
+    hooks = [dict(type='UpdateEMAHook', momentum=.5), dict(type='StopHook')]
+    scored = dict(save_best='test/score', loop=dict(LOOP, max_epochs=2))
+    whole = run(tmp_path / 'whole', 2, [.5, .4], hooks=hooks, **scored)
+    with pytest.raises(Stopped):
+        run(tmp_path / 'a', 2, [.5, .4], hooks=[Wanted(signal.SIGTERM), *hooks], **scored)
+    assert not list((tmp_path / 'a').glob('best_*'))
+    resumed = run(tmp_path / 'a', 2, [.5, .4], load_from=latest_checkpoint(tmp_path / 'a'), hooks=hooks, **scored)
+    assert Rising.scores == [] and [file.name for file in (tmp_path / 'a').glob('best_*')] == [
+        'best_test_score_epoch_1.pth']
+    for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values()):
+        assert torch.equal(a, b)
+
+
+def test_a_second_signal_leaves_at_once(tmp_path):
+    """While the first one waits for the end of a step that does not end."""
+    code = ('import os, signal, time\n'
+            'from dicenet_mm.engine.hooks import StopHook\n'
+            'hook = StopHook()\nhook.before_train(None)\n'
+            'os.kill(os.getpid(), signal.SIGTERM)\nprint("waits", flush=True)\n'
+            'os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)\n')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGTERM and done.stdout == 'waits\n'
 
 
 def test_what_has_no_plain_form_is_named():

@@ -2,6 +2,8 @@
 
 This is what a person meets. The variants of a sentence are tested where it is worded: readers, checks, hooks.
 """
+import errno
+import os
 import re
 import shutil
 from pathlib import Path
@@ -134,11 +136,36 @@ def test_one_sentence(spoil, args, sentence, folder):
     assert stop.value.code.startswith('error: ' + sentence.format(here=Path.cwd(), root=ROOT))
 
 
+def system(number, said):
+    """An error of the system while a checkpoint is written, and its sentence."""
+    return OSError(number, os.strerror(number), 'work_dirs/a.pth'), (
+        f'error: {said} and run the command again, with --resume if it was training. What had been saved before is '
+        'whole')
+
+
+def passed_on():
+    """Ctrl-C or a full disk inside compiled code comes out as another error."""
+    try:
+        raise OSError(28, 'No space left on device', 'work_dirs/a.pth')
+    except OSError as error:
+        other = RuntimeError('unexpected pos 64 vs 0')
+        other.__context__ = error
+        return other
+
+
 @pytest.mark.parametrize('error,sentence', [
     (KeyboardInterrupt(), '\nstopped by the keyboard; checkpoints already saved are whole: continue with the same '
      'command and --resume'),
-    (OSError(28, 'No space left on device', 'work_dirs/a.pth'), 'error: the disk is full (work_dirs/a.pth): free some '
-     'space and run the command again, with --resume if it was training. What had been saved before is whole'),
+    system(errno.ENOSPC, 'the disk is full (work_dirs/a.pth): free some space'),
+    system(errno.EDQUOT, 'your disk quota is used up (work_dirs/a.pth): free some space'),
+    system(errno.EFBIG, 'the file would be larger than allowed (work_dirs/a.pth): raise the limit (ulimit -f), or use '
+           'another disk'),
+    system(errno.EIO, 'the disk fails (work_dirs/a.pth): check it, or use another one'),
+    system(errno.EROFS, 'the disk can only be read (work_dirs/a.pth): use a folder on another one'),
+    system(errno.EACCES, 'you may not do that (work_dirs/a.pth): change the permissions, or use another folder'),
+    system(errno.EMFILE, 'too many files are open (work_dirs/a.pth): raise the limit (ulimit -n), or lower '
+           'num_workers'),
+    (passed_on(), system(errno.ENOSPC, 'the disk is full (work_dirs/a.pth): free some space')[1]),
 ])
 def test_interruptions(error, sentence, folder, monkeypatch):
     """Whatever is under way when they come; here the saving of a checkpoint."""

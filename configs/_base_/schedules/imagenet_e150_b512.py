@@ -1,6 +1,6 @@
 # E150-B512 (Table IV): SGD, 150 epochs of the hybrid schedule, batch 512 = 128 images x 4 accumulated steps on one
 # process. On 4 processes, as in the paper: --cfg-options optim_wrapper.accumulative_counts=1
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=150, val_interval=1)
+train_cfg = dict(type='ExactEpochLoop', max_epochs=150, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

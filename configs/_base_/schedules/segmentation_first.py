@@ -1,5 +1,5 @@
 # Section 5.3: SGD, 100 epochs of the hybrid schedule, batch 40, ten times the rate on the decoder.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
+train_cfg = dict(type='ExactEpochLoop', max_epochs=100, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

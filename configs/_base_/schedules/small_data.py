@@ -1,5 +1,5 @@
 # For small data sets: AdamW, a short warm-up, a cosine. Ours, not the paper's.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
+train_cfg = dict(type='ExactEpochLoop', max_epochs=100, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05))

@@ -1,5 +1,5 @@
 # Section 5.2: SGD, 100 epochs of the hybrid schedule, batch 192 = 24 images x 8 accumulated steps on one process.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
+train_cfg = dict(type='ExactEpochLoop', max_epochs=100, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -5,8 +5,10 @@ from .ema import UpdateEMAHook
 from .invalid_loss import InvalidLossHook
 from .pictures import PicturesHook
 from .pipeline_switch import InnerPipelineSwitchHook
-from .plain_checkpoint import PlainCheckpointHook, WholeFileBackend
+from .plain_checkpoint import PlainCheckpointHook
 from .progress_bar import ProgressBarHook
+from .stop import StopHook
+from .whole_file import WholeFileBackend
 
 __all__ = ['CropScaleHook', 'CurvesHook', 'InnerPipelineSwitchHook', 'InvalidLossHook', 'PicturesHook',
-           'PlainCheckpointHook', 'ProgressBarHook', 'UpdateEMAHook', 'WholeFileBackend']
+           'PlainCheckpointHook', 'ProgressBarHook', 'StopHook', 'UpdateEMAHook', 'WholeFileBackend']

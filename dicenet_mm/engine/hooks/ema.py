@@ -16,6 +16,17 @@ class UpdateEMAHook(EMAHook):
             statistics of batch normalisation are averaged, too; its counters stay as they were first.
     """
 
+    #: Whether the model has the averaged weights for now, and the average the trained ones.
+    swapped = False
+
     def before_run(self, runner) -> None:
         self.ema_cfg['interval'] = runner.cfg.get('optim_wrapper', {}).get('accumulative_counts', 1)
         super().before_run(runner)
+
+    def _swap_ema_parameters(self) -> None:
+        super()._swap_ema_parameters()
+        self.swapped = not self.swapped
+
+    def _swap_ema_state_dict(self, checkpoint: dict) -> None:
+        if not self.swapped:  # while it validates, what is to be saved is already in its place
+            super()._swap_ema_state_dict(checkpoint)

@@ -1,17 +1,21 @@
 """Checkpoints of plain data, whose writing never costs an earlier one."""
-import contextlib
+import fcntl
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.dist import all_gather, is_main_process
+from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 
 from dicenet_mm.checkpoint import Network
 from dicenet_mm.errors import UserError
+
+from .whole_file import WholeFileBackend, remove_leftovers
 
 
 @HOOKS.register_module()
@@ -24,18 +28,29 @@ class PlainCheckpointHook(CheckpointHook):
     in between leaves one file more than `max_keep_ckpts`).
 
     `meta['network']` says, as data, which network the weights are of (`dicenet_mm.checkpoint.Network`). Of earlier
-    checkpoints only the names are saved, and only files of the work directory are taken over on resuming.
+    checkpoints only the names are saved, and only files of the work directory are taken over on resuming. The place in
+    the epoch and gradients that wait for more steps are saved, too, so that any step can be resumed from exactly.
+
+    A work directory has one training at a time.
 
     Takes the arguments of CheckpointHook, whose place it takes: `default_hooks = dict(checkpoint=dict(
     type='PlainCheckpointHook', interval=1))`. Checkpoints of plain CheckpointHook can be resumed from, too.
     """
 
-    network, earlier = None, {}
+    network, earlier, gradients = None, {}, None
 
     def before_run(self, runner):
-        """Points the file `last_checkpoint` to the newest checkpoint where a cut-off write left it empty."""
+        """Takes the work directory for this process, and points `last_checkpoint` to the newest where it is empty.
+
+        Raises:
+            UserError: If another training has it.
+        """
+        if not is_main_process():
+            return
+        self.lock = _lock(Path(runner.work_dir))
+        remove_leftovers(Path(runner.work_dir))
         pointer = Path(runner.work_dir, 'last_checkpoint')
-        if not pointer.is_file() or pointer.read_text().strip():
+        if not pointer.is_file() or pointer.read_text(errors='replace').strip():
             return
         saved = pointer.parent.glob(self.filename_tmpl.format('*'))
         newest = max(saved, key=lambda path: path.stat().st_mtime, default=None)
@@ -51,6 +66,9 @@ class PlainCheckpointHook(CheckpointHook):
         except UserError as error:
             runner.logger.warning(f'checkpoints will not say which network they are of: {error}. demo.py will need '
                                   '--config with them')
+        if self.gradients is not None:
+            _restore_gradients(runner, self.gradients)
+            self.gradients = None
         if isinstance(self.file_backend, LocalBackend):
             self.backend_args = dict(backend='whole_file')
 
@@ -60,18 +78,88 @@ class PlainCheckpointHook(CheckpointHook):
         Raises:
             TypeError: Something to be saved has no plain form.
         """
+        meta = checkpoint.setdefault('meta', {})
         if self.network:
-            checkpoint['meta']['network'] = self.network
+            meta['network'] = self.network
+        if runner is not None:
+            meta.setdefault('batches_done', getattr(runner.train_loop, 'batches_done', 0))
+        if self.gradients is not None:
+            checkpoint['gradients'] = self.gradients
         for key in checkpoint.keys() & {'meta', 'message_hub', 'optimizer', 'param_schedulers'}:
             checkpoint[key] = _plain(checkpoint[key], key)
         runtime = checkpoint.get('message_hub', {}).get('runtime_info', {})
         for key in runtime:
-            if _names_a_file(key):  # without folders: a copied work directory is its own
+            if key == 'last_ckpt' or key.startswith('best_ckpt'):  # without folders: a copied work directory is its own
                 runtime[key] = Path(runtime[key]).name
 
     def after_load_checkpoint(self, runner, checkpoint):
-        """Notes the names of the earlier best checkpoints, to replace them once there is a better one."""
-        self.earlier = checkpoint.get('saved_files', {}) if runner._resume else {}
+        """Notes, for resuming, the place in the epoch, waiting gradients, and the names of the earlier best ones."""
+        if not runner._resume:
+            return
+        self.earlier = checkpoint.get('saved_files', {})
+        meta, loop = checkpoint.get('meta', {}), runner.train_loop
+        done = meta.get('batches_done', 0)
+        loop.batches_done = min(done, len(loop.dataloader)) if type(done) is int and done > 0 else 0
+        loop.validation_due = meta.get('validation_due') is True
+        self.gradients = checkpoint.get('gradients')
+
+    def save_stopped(self, runner, step):
+        """Saves after a step that is no regular one; the next regular checkpoint takes its place.
+
+        Args:
+            runner: The runner.
+            step: Steps that are done.
+
+        Returns:
+            The path of the file.
+        """
+        meta = dict(epoch=runner.epoch, iter=step, validation_due=getattr(runner.train_loop, 'validation_due', False))
+        return self._save(runner, f'stopped_iter_{step}.pth', meta)
+
+    def _save_checkpoint_with_step(self, runner, step, meta):
+        """As CheckpointHook does, except that what is replaced is removed after what replaces it is there."""
+        stale = None
+        if self.max_keep_ckpts > 0 and not (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                stale = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self._save(runner, name, meta, **self.args)
+        if is_main_process():
+            self._remove(self.file_backend.join_path(self.out_dir, stale) if stale not in (None, name) else None)
+            for file in Path(self.out_dir).glob('stopped_iter_*.pth'):
+                self._remove(str(file))
+
+    def _save(self, runner, name, meta, **kwargs):
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        self.gradients = _waiting_gradients(runner)
+        runner.save_checkpoint(
+            self.out_dir, name, self.file_client_args, save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
+            backend_args=self.backend_args, **kwargs)
+        self.gradients = None
+        if is_main_process():
+            WholeFileBackend().put_text(str(self.last_ckpt), Path(runner.work_dir, 'last_checkpoint'))
+        return self.last_ckpt
+
+    def _save_best_checkpoint(self, runner, metrics):
+        remove, stale = self.file_backend.remove, []
+        self.file_backend.remove = stale.append  # CheckpointHook removes before it writes
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self.file_backend.remove = remove
+        written = {self.last_ckpt, getattr(self, 'best_ckpt_path', None),
+                   *getattr(self, 'best_ckpt_path_dict', {}).values()}
+        for path in stale:
+            if path not in written:
+                self._remove(path)
+
+    def _remove(self, path):
+        if path and self.file_backend.isfile(path):
+            self.file_backend.remove(path)
 
     def _take_over(self, runner):
         """Earlier best checkpoints are replaced where they are files of this work directory under a name of this hook;
@@ -88,53 +176,44 @@ class PlainCheckpointHook(CheckpointHook):
                 continue
             runner.message_hub.update_info(key, str(file))
 
-    def _save_checkpoint_with_step(self, runner, step, meta):
-        with self._removal_after_saving():
-            super()._save_checkpoint_with_step(runner, step, meta)
 
-    def _save_best_checkpoint(self, runner, metrics):
-        with self._removal_after_saving():
-            super()._save_best_checkpoint(runner, metrics)
-
-    @contextlib.contextmanager
-    def _removal_after_saving(self):
-        """Holds back what CheckpointHook removes, which it does before it writes."""
-        remove, stale = self.file_backend.remove, []
-        self.file_backend.remove = stale.append
-        try:
-            yield
-        finally:
-            self.file_backend.remove = remove
-        written = {self.last_ckpt, getattr(self, 'best_ckpt_path', None),
-                   *getattr(self, 'best_ckpt_path_dict', {}).values()}
-        for path in stale:
-            if path not in written:
-                remove(path)
+def _lock(work_dir):
+    """Hold a work directory for as long as this process lives."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    file = os.fdopen(os.open(work_dir / '.training', os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), 'r+')
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which, other than flock's, forked workers do not hold
+    except (BlockingIOError, PermissionError):
+        held = file.read(200).strip()
+        raise UserError(f'{work_dir} is in use by another training ({held or "just started"}): give another '
+                        '--work-dir, or wait until it has ended') from None
+    except OSError:  # a file system without locks
+        return file
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+    file.flush()
+    return file
 
 
-@register_backend('whole_file')
-class WholeFileBackend(LocalBackend):
-    """Local files that are there whole or not at all: written under a temporary name, then renamed."""
-
-    def put(self, obj, filepath):
-        temporary = Path(f'{filepath}.tmp')
-        try:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, filepath)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-    def put_text(self, obj, filepath, encoding='utf-8'):
-        self.put(obj.encode(encoding), filepath)
+def _model(runner):
+    return getattr(runner.model, 'module', runner.model)
 
 
-def _names_a_file(key):
-    return key == 'last_ckpt' or key.startswith('best_ckpt')
+def _waiting_gradients(runner):
+    """The gradients of steps whose update is still to come, one tensor for each process; None after an update."""
+    wrapper = runner.optim_wrapper
+    if getattr(wrapper, '_accumulative_counts', 1) == 1 or wrapper.should_update():
+        return None
+    return {name: [part.cpu() for part in all_gather(parameter.grad)]
+            for name, parameter in _model(runner).named_parameters() if parameter.grad is not None}
+
+
+def _restore_gradients(runner, gradients):
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    for name, parameter in _model(runner).named_parameters():
+        parts = gradients.get(name, ())
+        if rank < len(parts) and parts[rank].shape == parameter.shape:
+            parameter.grad = parts[rank].to(parameter)
 
 
 def _plain(value, name):
