@@ -8,7 +8,7 @@ train_dataloader = dict(
     sampler=dict(type='InfiniteSampler'),
     dataset=dict(
         datasets=[dict(year, pipeline=_base_.train_pipeline_end) for year in _base_.train_dataloader.dataset.datasets]))
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=1000, val_interval=200)
+train_cfg = dict(_delete_=True, type='ExactIterLoop', max_iters=1000, val_interval=200)
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',

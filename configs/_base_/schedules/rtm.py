@@ -1,6 +1,6 @@
 # RTMDet's flat-cosine AdamW and its moving average: 300 epochs, batch 256 = 32 images x 8 accumulated steps on one
 # process, the last 20 epochs without mosaic and mix-up.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=10)
+train_cfg = dict(type='ExactEpochLoop', max_epochs=300, val_interval=10)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
