@@ -64,7 +64,7 @@ def count(build: Callable[[], nn.Module], shape: tuple[int, int],
         forward: Runs the model on an image (1, 3, height, width).
     """
     with torch.device('meta'), torch.no_grad():
-        model = build().eval()
+        model = build().eval().to('meta')  # some layers of others are made on the CPU whatever the device
         with FlopCounterMode(display=False) as counter:
             forward(model, torch.empty(1, 3, *shape))
     return model, counter

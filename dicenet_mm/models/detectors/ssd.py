@@ -1,13 +1,13 @@
 """SSD (Section 5.2, Table VI)."""
 from collections.abc import Sequence
 
-import torch
 from mmdet.models import SingleStageDetector
 from mmengine.registry import MODELS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..norm_eval import NormEval
+from .channels import backbone_channels
 
 
 @MODELS.register_module()
@@ -17,7 +17,7 @@ class SSD(NormEval, SingleStageDetector):
     So one value, ``backbone.widen_factor``, sets the width of the whole detector.
 
     Args:
-        backbone: Any backbone with ``out_channels``, the channels of each of its outputs.
+        backbone: Any backbone.
         neck: mmdet's ``SSDNeck`` or another with ``extra_layers``; ``out_channels`` names only the levels that these
             add, ``in_channels`` is not given.
         bbox_head: mmdet's ``SSDHead`` or one derived from it, without ``in_channels``.
@@ -26,8 +26,7 @@ class SSD(NormEval, SingleStageDetector):
     """
 
     def __init__(self, backbone: dict, neck: dict, bbox_head: dict, norm_eval: bool = False, **kwargs):
-        with torch.device('meta'):
-            in_channels = MODELS.build(backbone).out_channels
+        in_channels = backbone_channels(backbone)
         out_channels = (*in_channels, *neck['out_channels'])
         self.norm_eval = norm_eval
         super().__init__(backbone, dict(neck, in_channels=in_channels, out_channels=out_channels),

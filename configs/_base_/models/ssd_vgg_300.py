@@ -1,0 +1,31 @@
+# SSD with its own backbone, neck and head, as mmdet has them (Liu and others: "SSD: Single Shot MultiBox Detector").
+_base_ = './ssd_dicenet_300.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='SSDVGG',
+        depth=16,
+        with_last_pool=False,
+        ceil_mode=True,
+        out_indices=(3, 4),
+        out_feature_indices=(22, 34)),
+    neck=dict(
+        _delete_=True,
+        type='SSDNeck',
+        out_channels=(512, 256, 256, 256),
+        level_strides=(2, 2, 1, 1),
+        level_paddings=(1, 1, 0, 0),
+        l2_norm_scale=20),
+    bbox_head=dict(
+        use_depthwise=False,
+        norm_cfg=None,
+        act_cfg=None,
+        anchor_generator=dict(
+            _delete_=True,
+            type='SSDAnchorGenerator',
+            scale_major=False,
+            input_size=300,
+            basesize_ratio_range=(0.15, 0.9),
+            strides=[8, 16, 32, 64, 100, 300],
+            ratios=[[2], [2, 3], [2, 3], [2, 3], [2], [2]])))

@@ -1,0 +1,7 @@
+# SSD as on DiCENet, on MobileNet (timm's: pip install timm).
+_base_ = '../_base_/ssd_320_coco.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True, type='mmpretrain.TIMMBackbone', model_name='mobilenetv1_100', features_only=True,
+        out_indices=(2, 3, 4)))
