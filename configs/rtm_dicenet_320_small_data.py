@@ -1,7 +1,8 @@
 # For data of one's own, some ten to some thousand images: python tools/train.py THIS --data DIR
-# A length in steps, small batches, a cosine, and no mosaic: a few images in all are what it makes up for elsewhere.
+# It starts from the built-in detector; --from scratch refuses that.
 _base_ = './rtm_dicenet_320_voc0712.py'
 
+load_from = 'rtm-dicenet-1.0-voc-320'
 model = dict(channels=64, backbone=dict(widen_factor=1.0))
 train_dataloader = dict(
     batch_size=8,

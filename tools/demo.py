@@ -1,6 +1,7 @@
 """Draw what a model finds in images and videos.
 
-    python tools/demo.py                                   (after make quickstart: its model on built-in pictures)
+    python tools/demo.py                                   (the built-in detector on two photographs)
+    python tools/demo.py street.jpg
     python tools/demo.py street.jpg --model ssd_dicenet_300_coco
     python tools/demo.py street.jpg --model edgenets/espnetv2-2.0-coco-300     (--model list: all that are published)
     python tools/demo.py --serve                           (a page in the browser, for all that was trained)
@@ -16,7 +17,7 @@ def parse_args():
     which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint file')
     which.add_argument('--model', metavar='NAME',
                        help='what was trained in work_dirs/NAME, or published weights, fetched when they are first '
-                            'used; "list" lists both (default: the quickstart)')
+                            'used; "list" lists both (default: the built-in detector)')
     command.add_device(made)
     made.add_argument('--config', help='configuration file (default: the network that the checkpoint describes)')
     made.add_argument('--trust', action='store_true',
@@ -40,7 +41,7 @@ def run(args):
     import mmengine
 
     from dicenet_mm.apis import Inferencer, annotate, expand_inputs, find_model, trained_models
-    from dicenet_mm.datasets import sample_images
+    from dicenet_mm.datasets import sample_images, sample_photographs
     from dicenet_mm.errors import UserError
     from dicenet_mm.zoo import matching, table
 
@@ -58,7 +59,10 @@ def run(args):
             weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust), args.host, args.port)
         return
     weights = args.weights or find_model(args.model)
-    files = expand_inputs(args.inputs) if args.inputs else sample_images()
+    if args.inputs:
+        files = expand_inputs(args.inputs)
+    else:
+        files = sample_images() if (args.model or '').startswith('quickstart') else sample_photographs()
     inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust)
     if args.opacity is not None:
         inferencer.visualizer.alpha = args.opacity

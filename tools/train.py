@@ -2,7 +2,7 @@
 
     python tools/train.py configs/ssd_dicenet_300_coco.py
     python tools/train.py configs/ssd_dicenet_300_coco.py --resume
-    python tools/train.py configs/ssd_dicenet_300_coco.py --data my_data
+    python tools/train.py configs/rtm_dicenet_320_small_data.py --data my_data
     torchrun --nproc-per-node 4 tools/train.py configs/ssd_dicenet_300_coco.py --launcher pytorch --auto-scale-lr
 """
 import command
@@ -12,6 +12,9 @@ def parse_args():
     made = command.parser(__doc__)
     command.add_config_options(made)
     made.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
+    made.add_argument('--from', dest='start', metavar='WEIGHTS',
+                      help="what to start from instead of the configuration's: a checkpoint, a name of published weights, "
+                           'or "scratch"')
     made.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                       help='continue from a checkpoint, the newest one of the work directory by default')
     made.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
@@ -44,6 +47,10 @@ def run(args):
     cfg.launcher = args.launcher
     splits = ['train'] if args.no_validate else ['train', 'val']
     notes = use_data(cfg, args.data, splits) if args.data else []
+    if args.start:
+        cfg.load_from = None if args.start == 'scratch' else args.start
+        if 'backbone' in cfg.model:
+            cfg.model.backbone.init_cfg = None
     if args.resume:
         found = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
         if found:
@@ -80,6 +87,8 @@ def run(args):
     if start:
         require_fit(model, start, cfg.model.backbone.init_cfg.checkpoint)
     if checkpoint:
+        print(f'{"continues" if cfg.resume else "starts"} from {cfg.load_from}' +
+              ('' if cfg.resume else ' (--from scratch: from random weights)'))
         (load_weights if cfg.resume else require_fit)(model, checkpoint, cfg.load_from)
     runner.train()
     report_images(runner.train_dataloader.dataset)

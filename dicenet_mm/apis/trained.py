@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dicenet_mm.checkpoint import read_checkpoint
 from dicenet_mm.errors import UserError
-from dicenet_mm.zoo import find_zoo_model, is_zoo_name
+from dicenet_mm.zoo import BUILT_IN, find_zoo_model, is_zoo_name
 
 
 def trained_models(root: str | Path = 'work_dirs') -> dict[str, Path]:
@@ -60,23 +60,19 @@ def _noted(work_dir: Path) -> Path | None:
 
 
 def find_model(name: str | None, root: str | Path = 'work_dirs') -> Path | str:
-    """The checkpoint of a work directory, or of the newest quickstart if no name is given.
+    """The checkpoint of a work directory, or the name of published weights; the built-in detector if no name is given.
 
     A name of published weights is that of their checkpoint (:func:`dicenet_mm.checkpoint.read_checkpoint`).
 
     Raises:
         UserError: If there is none; the message lists those there are.
     """
+    if not name:
+        return BUILT_IN
     models = trained_models(root)
-    there_are = f'trained models in {root}: {", ".join(models) or "none"}'
-    if name:
-        if name in models:
-            return models[name]
-        if is_zoo_name(name):
-            return find_zoo_model(name).name
-        raise UserError(f'there is no trained model {name}; {there_are}. "python tools/models.py" lists published ones')
-    quick = [key for key in models if key.startswith('quickstart')]
-    if not quick:
-        raise UserError('which model? Give --weights CHECKPOINT or --model NAME, or run "make quickstart" first, which '
-                        f'trains a small one ({there_are})')
-    return models[quick[0]]
+    if name in models:
+        return models[name]
+    if is_zoo_name(name):
+        return find_zoo_model(name).name
+    raise UserError(f'there is no trained model {name}; trained models in {root}: {", ".join(models) or "none"}. '
+                    '"python tools/models.py" lists published ones')

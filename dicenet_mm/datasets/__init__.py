@@ -6,9 +6,11 @@ from .digit_scenes import DigitScenesDataset, sample_images
 from .digits import DigitsDataset
 from .images import ImageError, SkipsUnreadable, report_images
 from .multi_label import MultiLabelCocoDataset
+from .photographs import sample_photographs
 from .segmentation import CheckedSegDataset, CityscapesSegDataset, DigitScenesSegDataset, LoadMask, VOCSegDataset
 
 __all__ = ['BGRCIFAR10', 'BoxDataset', 'CheckedCocoDataset', 'CheckedSegDataset', 'CheckedVOCDataset',
            'CityscapesSegDataset', 'DigitScenesDataset', 'DigitScenesSegDataset', 'DigitsDataset', 'ImageError',
            'ImageFolderDataset', 'ImageNetFolders', 'LoadMask', 'MultiLabelCocoDataset', 'SkipsUnreadable',
-           'VOCSegDataset', 'YOLODataset', 'report_images', 'sample_images']
+           'VOCSegDataset', 'YOLODataset', 'report_images', 'sample_images',
+           'sample_photographs']

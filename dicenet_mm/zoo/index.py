@@ -11,6 +11,9 @@ import yaml
 from dicenet_mm.errors import UserError
 from dicenet_mm.paths import toolkit_folder
 
+#: The detector that comes with the package: demo.py runs it, and training on small data starts from it.
+BUILT_IN = 'rtm-dicenet-1.0-voc-320'
+
 
 @dataclass(frozen=True)
 class ZooModel:

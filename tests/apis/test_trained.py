@@ -6,6 +6,7 @@ import torch
 
 from dicenet_mm.apis import find_model, latest_checkpoint, trained_models
 from dicenet_mm.errors import UserError
+from dicenet_mm.zoo import BUILT_IN
 
 
 def make(root, name, *files):
@@ -25,17 +26,15 @@ def test_best_else_last_newest_first(tmp_path):
         'quickstart': 'epoch_10.pth', 'ssd': 'best_mAP_epoch_1.pth'}
     assert list(trained_models(tmp_path)) == ['quickstart', 'ssd']
     assert find_model('ssd', tmp_path).name == 'best_mAP_epoch_1.pth'
-    assert find_model(None, tmp_path).parent.name == 'quickstart'
+    assert find_model(None, tmp_path) == BUILT_IN
 
 
 def test_says_what_there_is(tmp_path):
     make(tmp_path, 'ssd', 'epoch_1.pth')
     with pytest.raises(UserError, match='no trained model sdd; trained models in .*: ssd'):
         find_model('sdd', tmp_path)
-    with pytest.raises(UserError, match='run "make quickstart" first'):
-        find_model(None, tmp_path)
     with pytest.raises(UserError, match='none'):
-        find_model(None, tmp_path / 'nowhere')
+        find_model('sdd', tmp_path / 'nowhere')
 
 
 def whole(folder, *names):

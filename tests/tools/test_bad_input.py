@@ -90,8 +90,6 @@ def nothing():
     (nothing, ['demo.py', 'phot.jpg', '--weights', CHECKPOINT],
      'there is no file phot.jpg, and it matches none as a pattern'),
     (nothing, [*train(), '--data', 'mine'], 'there is no folder mine: check the path'),
-    (remove('work_dirs'), ['demo.py'], 'which model? Give --weights CHECKPOINT or --model NAME, or run "make '
-     'quickstart" first, which trains a small one (trained models in work_dirs: none)'),
     (nothing, ['demo.py', '--model', 'yolo'],
      'there is no trained model yolo; trained models in work_dirs: ssd_dicenet_300_voc0712'),
     # empty, or of other classes

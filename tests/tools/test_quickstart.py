@@ -4,7 +4,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
+from dicenet_mm.checkpoint import read_checkpoint
+from dicenet_mm.zoo import BUILT_IN
 from tests.data import make_voc
 
 from .test_commands import ROOT, command
@@ -24,17 +27,18 @@ def test_quickstart(tmp_path, monkeypatch):
     best, = Path('work_dirs/quickstart').glob('best_*.pth')
     command('test.py', config, best, '--eval', 'mAP', '--fuse', *options)
     assert 'coco/bbox_mAP_50' in json.loads(Path('work_dirs/quickstart/metrics.json').read_text())
-    command('demo.py', '--out-dir', 'outputs/quickstart')
+    command('demo.py', '--model', 'quickstart', '--out-dir', 'outputs/quickstart')
     assert len(list(Path('outputs/quickstart').glob('*.jpg'))) == 6
     assert cv2.imread('work_dirs/quickstart/curves.png') is not None
 
 
-@pytest.mark.parametrize('name', ['ssd_dicenet_300_small_data', 'rtm_dicenet_320_small_data'])
-def test_small_data(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize('name,start', [
+    ('ssd_dicenet_300_small_data', []), ('rtm_dicenet_320_small_data', ['--from', 'scratch'])])
+def test_small_data(name, start, tmp_path, monkeypatch):
     """Fewer images than a batch, resumed after the first two of three steps."""
     monkeypatch.chdir(tmp_path)
     make_voc('mine', dict(trainval=5), classes=('bolt', 'axle'))
-    args = ['train.py', ROOT / f'configs/{name}.py', '--data', 'mine', '--cfg-options',
+    args = ['train.py', ROOT / f'configs/{name}.py', '--data', 'mine', *start, '--cfg-options',
             'model.backbone.widen_factor=0.1', 'default_hooks.checkpoint.interval=1', 'train_cfg.val_interval=2',
             *ONE_PROCESS]
     command(*args, 'train_cfg.max_iters=2')
@@ -42,3 +46,16 @@ def test_small_data(name, tmp_path, monkeypatch):
     folder = Path('work_dirs', name)
     assert {'iter_2.pth', 'iter_3.pth'} <= {path.name for path in folder.glob('*.pth')}
     assert 'resumed epoch: 0, iter: 2' in ''.join(path.read_text() for path in folder.glob('*/*.log'))
+
+
+def test_small_data_starts_from_the_built_in_detector(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_voc('mine', dict(trainval=5), classes=('bolt', 'axle'))
+    command('train.py', ROOT / 'configs/rtm_dicenet_320_small_data.py', '--data', 'mine', '--no-validate',
+            '--cfg-options', 'train_cfg.max_iters=1', 'train_dataloader.batch_size=2', *ONE_PROCESS)
+    assert f'starts from {BUILT_IN}' in capsys.readouterr().out
+    trained = read_checkpoint('work_dirs/rtm_dicenet_320_small_data/iter_1.pth')['state_dict']
+    own = read_checkpoint(BUILT_IN)['state_dict']
+    for name in ('backbone.stem.0.weight', 'neck.0.convs.0.conv.weight', 'bbox_head.rtm_reg.0.weight'):
+        torch.testing.assert_close(trained[name], own[name].float(), rtol=0, atol=1e-3)  # the first step is a small one
+    assert trained['bbox_head.rtm_cls.0.weight'].shape[0] == 2
