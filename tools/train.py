@@ -13,8 +13,8 @@ def parse_args():
     command.add_config_options(made)
     made.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
     made.add_argument('--from', dest='start', metavar='WEIGHTS',
-                      help="what to start from instead of the configuration's: a checkpoint, a name of published weights, "
-                           'or "scratch"')
+                      help="what to start from instead of the configuration's: a checkpoint, a name of published "
+                           'weights, or "scratch"')
     made.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                       help='continue from a checkpoint, the newest one of the work directory by default')
     made.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')

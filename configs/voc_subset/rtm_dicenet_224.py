@@ -37,7 +37,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
-train_cfg = dict(type='ExactIterLoop', max_iters=4800, val_interval=600)
+train_cfg = dict(type='ExactIterLoop', max_iters=1600, val_interval=600)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -44,7 +44,8 @@ def require_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
         if (name.startswith('backbone.') and weights[name].shape != own[name].shape
                 and not name.endswith(('height_weight', 'width_weight'))):
             raise UserError(f'{path} is of another backbone: {name} is {tuple(weights[name].shape)} there and '
-                            f'{tuple(own[name].shape)} here. Give the same widen_factor, other weights with --from, or --from scratch')
+                            f'{tuple(own[name].shape)} here. Give the same widen_factor, other weights with --from, '
+                            'or --from scratch')
 
 
 def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:

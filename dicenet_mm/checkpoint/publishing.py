@@ -31,7 +31,8 @@ def publish(checkpoint: dict, path: Path, half: bool = True) -> Path:
     meta = checkpoint.get('meta', {})
     missing = [key for key in _KEPT if not meta.get(key)]
     if missing:
-        raise UserError(f'the checkpoint has no {" and no ".join(missing)}: publish one that tools/train.py has written')
+        raise UserError(f'the checkpoint has no {" and no ".join(missing)}: publish one that tools/train.py has '
+                        'written')
     weights = {}
     for name, weight in checkpoint['state_dict'].items():
         if half and weight.is_floating_point() and weight.dim() > 1:

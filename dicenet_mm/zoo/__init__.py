@@ -5,5 +5,5 @@ from .load import is_zoo_name, load_zoo_model
 from .table import table
 from .weights import cache_folder, fetch_weights, weights_file
 
-__all__ = ['BUILT_IN', 'ZooModel', 'cache_folder', 'edgenets_checkpoint', 'fetch_weights', 'find_zoo_model', 'is_zoo_name',
-           'load_zoo_model', 'matching', 'table', 'weights_file', 'zoo_models']
+__all__ = ['BUILT_IN', 'ZooModel', 'cache_folder', 'edgenets_checkpoint', 'fetch_weights', 'find_zoo_model',
+           'is_zoo_name', 'load_zoo_model', 'matching', 'table', 'weights_file', 'zoo_models']
