@@ -33,6 +33,7 @@ def run(args):
         print_data,
         read_checkpoint,
         select_metrics,
+        set_launcher,
         use_data,
     )
     from dicenet_mm.checkpoint import dataset_meta
@@ -41,7 +42,7 @@ def run(args):
     from dicenet_mm.inference.fuse import fuse
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    cfg.launcher = args.launcher
+    set_launcher(cfg, args.launcher)
     cfg.load_from, cfg.resume = None, False  # the weights are loaded below, all of them
     if args.eval and not args.data:  # with it, the metrics are those of its layout
         select_metrics(cfg, args.eval)

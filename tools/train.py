@@ -38,13 +38,14 @@ def run(args):
         read_checkpoint,
         read_pretrained,
         require_fit,
+        set_launcher,
         use_data,
     )
     from dicenet_mm.datasets import report_images
     from dicenet_mm.errors import UserError
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    cfg.launcher = args.launcher
+    set_launcher(cfg, args.launcher)
     splits = ['train'] if args.no_validate else ['train', 'val']
     notes = use_data(cfg, args.data, splits) if args.data else []
     if args.start:

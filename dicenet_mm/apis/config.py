@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
 from dicenet_mm.errors import UserError, require_file
@@ -27,6 +28,13 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
         cfg.merge_from_dict(options)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', file.stem))
     return cfg
+
+
+def set_launcher(cfg: Config, launcher: str) -> None:
+    """Say how several processes were started; without a GPU they talk through gloo."""
+    cfg.launcher = launcher
+    if not torch.cuda.is_available() and cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend') == 'nccl':
+        cfg.env_cfg.dist_cfg.backend = 'gloo'
 
 
 def select_metrics(cfg: Config, names: Sequence[str]) -> None:

@@ -89,7 +89,7 @@ class BoxDataset(SkipsUnreadable, BaseDetDataset):
     def prepare_data(self, idx: int) -> dict | None:
         """See :class:`SkipsUnreadable`."""
         sample = super().prepare_data(idx)
-        if self.test_mode and sample and 'data_samples' in sample:
+        if self.test_mode and 'data_samples' in sample:
             truth = self.get_data_info(idx).get('instances')
             samples = sample['data_samples']
             for packed in samples if isinstance(samples, list) else [samples]:  # several with test-time augmentation

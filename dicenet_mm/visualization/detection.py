@@ -4,14 +4,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+from matplotlib.font_manager import findfont
 from mmdet.structures.bbox import get_box_tensor
 from mmdet.visualization import DetLocalVisualizer
 from mmdet.visualization.palette import get_palette
 from mmengine.registry import VISUALIZERS
 from mmengine.structures import InstanceData
 from torchvision.utils import draw_bounding_boxes
-
-from .fonts import legible
 
 #: Pictures with a shorter long side are enlarged to it, px: letters need some.
 MIN_SIDE = 640
@@ -35,8 +34,7 @@ class DetectionVisualizer(DetLocalVisualizer):
         labels = instances.labels.tolist()
         colors = get_palette(palette or 'random', max(labels) + 1)
         colors = [tuple(colors[label]) for label in labels]
-        font, names = legible(classes or ())
-        texts = [names[label] if classes else f'class {label}' for label in labels]
+        texts = [classes[label] if classes else f'class {label}' for label in labels]
         if 'scores' in instances:
             texts = [f'{text} {score:.2f}' for text, score in zip(texts, instances.scores.tolist())]
         drawn = draw_bounding_boxes(
@@ -47,7 +45,7 @@ class DetectionVisualizer(DetLocalVisualizer):
             label_colors=['black' if _is_light(color) else 'white' for color in colors],
             fill_labels=True,
             width=max(2, round(side / 400)),
-            font=font,
+            font=findfont('DejaVu Sans'),
             font_size=max(12, round(side / 50)))
         return drawn.permute(1, 2, 0).numpy()
 

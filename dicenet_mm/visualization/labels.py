@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import cv2
 import mmcv
 import numpy as np
+from matplotlib.font_manager import findfont
 from mmengine.dist import master_only
 from mmengine.registry import VISUALIZERS
 from mmengine.visualization import Visualizer
@@ -12,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 from dicenet_mm.evaluation.classification import best_labels
 
 from .detection import MIN_SIDE
-from .fonts import legible
 
 PREDICTION, TRUTH, RIGHT = (40, 40, 40), (0, 90, 160), (0, 120, 50)  # backgrounds of the lines, RGB
 
@@ -36,7 +36,7 @@ class LabelVisualizer(Visualizer):
             pred_score_thr: Labels that score less are left out. Where all do, a line says so.
             step: For the backends.
         """
-        font, classes = legible(self.dataset_meta['classes'])
+        classes = self.dataset_meta['classes']
         truth = data_sample.gt_label.tolist() if draw_gt and 'gt_label' in data_sample else None
         lines = []
         if draw_pred and 'pred_score' in data_sample:
@@ -46,7 +46,7 @@ class LabelVisualizer(Visualizer):
             lines += [] if found else [(f'no label scores {pred_score_thr:.2f}', PREDICTION)]
         if truth is not None:
             lines += [(f'truth: {", ".join(classes[label] for label in truth) or "nothing"}', TRUTH)]
-        drawn = _list(image, lines, font)
+        drawn = _list(image, lines)
         self.set_image(drawn)
         if out_file:
             mmcv.imwrite(drawn[..., ::-1], out_file)
@@ -54,7 +54,7 @@ class LabelVisualizer(Visualizer):
             self.add_image(name, drawn, step)
 
 
-def _list(image: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]]], font_file: str) -> np.ndarray:
+def _list(image: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]]]) -> np.ndarray:
     """The image, enlarged if it is small, with lines of text and their backgrounds, as many as fit."""
     scale = max(1., MIN_SIDE / max(image.shape[:2]))
     if scale > 1:
@@ -62,7 +62,7 @@ def _list(image: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]]], 
     picture = Image.fromarray(np.ascontiguousarray(image))
     draw = ImageDraw.Draw(picture)
     size = max(14, round(max(picture.size) / 40))
-    font, height = ImageFont.truetype(font_file, size), round(1.5 * size)
+    font, height = ImageFont.truetype(findfont('DejaVu Sans'), size), round(1.5 * size)
     fitting = max(1, picture.height // height - 1)
     if len(lines) > fitting:
         lines = [*lines[:fitting - 1], (f'... {len(lines) - fitting + 1} more', PREDICTION)]

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from matplotlib.font_manager import findfont
 from mmengine.registry import VISUALIZERS
 from mmengine.structures import PixelData
 from mmseg.visualization import SegLocalVisualizer
@@ -11,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 from dicenet_mm.evaluation.segmentation import segments
 
 from .detection import MIN_SIDE
-from .fonts import legible
 
 
 @VISUALIZERS.register_module()
@@ -47,10 +47,8 @@ class SegmentationVisualizer(SegLocalVisualizer):
 def _legend(height: int, found: Sequence[dict], classes: Sequence[str], colours: np.ndarray) -> np.ndarray:
     """(height, W, 3) uint8, RGB: a line for each class found, as wide for all pictures of these classes and height."""
     size = max(12, round(height / 30))
-    font_file, names = legible(classes)
-    font = ImageFont.truetype(font_file, size)
-    shown = dict(zip(classes, names))
-    width = round(max(font.getlength(name) for name in names) + 3.5 * size + font.getlength(' 100 %'))
+    font = ImageFont.truetype(findfont('DejaVu Sans'), size)
+    width = round(max(font.getlength(name) for name in classes) + 3.5 * size + font.getlength(' 100 %'))
     panel = Image.new('RGB', (width, height), 'white')
     draw = ImageDraw.Draw(panel)
     line = min(1.6 * size, height / max(1, len(found)))
@@ -60,5 +58,5 @@ def _legend(height: int, found: Sequence[dict], classes: Sequence[str], colours:
         square = [0.6 * size, middle - 0.45 * size, 1.6 * size, middle + 0.45 * size]
         draw.rectangle(square, fill=colour, outline='black')
         share = f'{entry["share"]:.0%}' if entry['share'] >= 0.01 else '< 1%'
-        draw.text((2.1 * size, middle), f'{shown[entry["label"]]} {share}', font=font, fill='black', anchor='lm')
+        draw.text((2.1 * size, middle), f'{entry["label"]} {share}', font=font, fill='black', anchor='lm')
     return np.asarray(panel)
