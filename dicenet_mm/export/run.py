@@ -106,8 +106,8 @@ def _run(network: ExportedNetwork, images) -> list[np.ndarray]:
 def _megabytes(name: str) -> float:
     """Of a file and, in formats that keep weights apart, of these."""
     file = Path(name)
-    weights = file.with_suffix('.bin')
-    return round((file.stat().st_size + (weights.stat().st_size if weights.is_file() else 0)) / 1e6, 2)
+    weights = [file.with_suffix('.bin')] if file.suffix in ('.xml', '.param') else []
+    return round(sum(part.stat().st_size for part in [file, *weights]) / 1e6, 2)
 
 
 def _times(contenders: dict[str, Callable]) -> dict[str, float]:

@@ -95,21 +95,22 @@ def test_in_a_browser(models, photo, large):
             '--disable-component-update', '--disable-sync'])
         outside = []
         page = browser.new_page(viewport=dict(width=390, height=844))
+        page.set_default_timeout(120000)
         page.on('request', lambda request: None if request.url.startswith((address, 'data:', 'blob:')) else
                 outside.append(request.url))
         page.goto(address)
         choose = page.locator('input[type=file]').first
-        choose.wait_for(state='attached', timeout=60000)
+        choose.wait_for(state='attached')
         choose.set_input_files(photo)
-        page.get_by_text('320 x 240 px').wait_for(timeout=60000)
-        page.locator('img[src*="/file="]').first.wait_for(timeout=60000)
+        page.get_by_text('320 x 240 px').wait_for()
+        page.locator('img[src*="/file="]').first.wait_for()
         assert page.evaluate('document.documentElement.scrollWidth') <= 390
         page.get_by_label('segmentation').check()
         page.get_by_role('button', name='Show').click()
-        page.get_by_text('class', exact=False).first.wait_for(timeout=60000)
+        page.get_by_text('class', exact=False).first.wait_for()
         for file, text in (('large.jpg', '5472 x 3648 px'), ('broken.jpg', 'broken.jpg cannot be read as a picture')):
             page.get_by_label('Clear').first.click()
             page.locator('input[type=file]').first.set_input_files(str(large / file))
-            page.get_by_text(text).first.wait_for(timeout=60000)
+            page.get_by_text(text).first.wait_for()
         browser.close()
     assert outside == []

@@ -1,6 +1,5 @@
 """OpenVINO's intermediate representation, made of the ONNX graph; quantised by NNCF."""
 import json
-import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ import torch
 from dicenet_mm.extras import require
 
 from ..network import ExportedNetwork
-from .onnx import serialized
+from ..quantization import quantized
+from .onnx import proto
 
 PRECISIONS = ('float32', 'float16', 'int8')
 BATCH = True
@@ -22,15 +22,13 @@ def write(network: ExportedNetwork, images: torch.Tensor, path: Path, meta: dict
     """``<path>.xml`` with its weights in ``<path>.bin``, the metadata as JSON in ``rt_info`` under ``dicenet_mm``."""
     openvino = require('openvino', 'export', 'OpenVINO')
     file = path.with_name(f'{path.name}.xml')
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, 'model.onnx')
-        source.write_bytes(serialized(network, images))
-        model = openvino.convert_model(str(source))
+    source = proto(network, images)
     if precision == 'int8':
-        nncf = require('nncf', 'export', 'int8')
-        logging.getLogger('nncf').setLevel(logging.ERROR)
-        model = nncf.quantize(model, nncf.Dataset(list(calibration)), subset_size=len(calibration),
-                              preset=nncf.QuantizationPreset.MIXED)
+        source = quantized(source, calibration)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder, 'model.onnx')
+        written.write_bytes(source.SerializeToString())
+        model = openvino.convert_model(str(written))
     model.set_rt_info(json.dumps(meta), ['dicenet_mm'])
     openvino.save_model(model, str(file), compress_to_fp16=precision == 'float16')
     return file
