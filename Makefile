@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 PY := $(VENV)/bin/python
 # Set-up is done when this file exists, and only then: written last, named by what was installed and from where.
 INPUTS := setup.py pyproject.toml dicenet_mm/version.py requirements/common.txt requirements/$(STACK).txt \
-	$(sort $(wildcard ops/csrc/*.* ops/csrc/*/*.*))
+	$(sort $(wildcard ops/csrc/*.* ops/csrc/*/*.* ops/csrc/*/*/*.*))
 STAMP := $(VENV)/.setup-$(shell (pwd; cat $(INPUTS)) | cksum | tr ' ' -)
 
 .PHONY: help setup quickstart test lint clean

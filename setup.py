@@ -43,7 +43,7 @@ def ops_extension():
     cuda = os.environ.get('DICENET_MM_CUDA', '1' if torch.cuda.is_available() else '0')
     if cuda not in ('0', '1'):
         raise ValueError(f'DICENET_MM_CUDA must be 0 or 1, got {cuda!r}')
-    folders = ['ops/csrc', 'ops/csrc/cpu'] + (['ops/csrc/cuda'] if cuda == '1' else [])
+    folders = ['ops/csrc', 'ops/csrc/cpu', 'ops/csrc/cpu/isa'] + (['ops/csrc/cuda'] if cuda == '1' else [])
     sources = sorted(str(path) for folder in folders for path in Path(folder).glob('*.c*') if path.suffix != '.cuh')
     # -fopenmp for at::parallel_for; not linked, so that torch's own OpenMP library stays the only one in the process.
     # Contraction to fused multiply-adds is what the kernels' speed rests on. No -march: the choice is made at run time.
@@ -61,7 +61,7 @@ setup(
     ],
     package_dir={'dicenet_mm.ops': 'ops'},
     include_package_data=True,  # what MANIFEST.in names inside the packages
-    exclude_package_data={'dicenet_mm.ops': ['csrc/*', 'csrc/*/*']},
+    exclude_package_data={'dicenet_mm.ops': ['csrc/*', 'csrc/*/*', 'csrc/*/*/*']},
     ext_modules=[ops_extension()],
     cmdclass={'build_py': BuildWithConfigs, 'build_ext': BuildOps},
 )

@@ -1,5 +1,9 @@
-"""The operators of DiCENet: :func:`dim_conv` and the resizing of one axis that it is defined with."""
+"""The operators of DiCENet: :func:`dim_conv` and the resizing of one axis that it is defined with.
+
+:func:`backend` chooses between the compiled operators and PyTorch's own.
+"""
 from .functional import dim_conv
+from .library import backend
 from .reference import resize_axis
 
-__all__ = ['dim_conv', 'resize_axis']
+__all__ = ['backend', 'dim_conv', 'resize_axis']

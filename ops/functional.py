@@ -43,7 +43,7 @@ def dim_conv(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weigh
     """
     args = _autocast(x, depth_weight, height_weight, width_weight)
     _check(*args, dilation)
-    if dilation == 1 and depth_weight.shape[-1] == 3 and x.device.type in library.DEVICES:
+    if dilation == 1 and depth_weight.shape[-1] == 3 and library.is_supported('dim_conv', x):
         return torch.ops.dicenet_mm.dim_conv(*args)
     return reference.dim_conv(*args, dilation)
 

@@ -25,8 +25,7 @@ from .reference import resize_axis
 
 ROWS = 16  # of a tile of point-wise weights
 LATER_SLOPE = 11  # place of a slope less one in the parameters of a depth-wise convolution, of a PReLU that comes later
-#: Device types whose DiCE unit is one operator. All others of this module are for the CPU.
-UNIT_DEVICES = frozenset(d for d in ('cpu', 'cuda') if library.has_kernel('dice_unit', d))
+UNIT_DEVICES = library.UNIT_DEVICES
 
 
 def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> list[Tensor]:
@@ -174,7 +173,7 @@ def _unit_shapes(depth: int, height: int, width: int, hidden: int) -> tuple[Sequ
 
 def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
-    if compiled(x):
+    if library.is_supported('point_wise', x):
         return torch.ops.dicenet_mm.point_wise.default(x, point)
     return _grouped(x, point, 1)
 
@@ -193,7 +192,7 @@ def grouped_conv(x: Tensor, point: Sequence[Tensor], gate: Tensor | None = None)
         point: Packed by :func:`pack_groups`.
         gate: (N, C_out, 1, 1).
     """
-    if compiled(x):
+    if library.is_supported('grouped_conv', x):
         return torch.ops.dicenet_mm.grouped_conv.default(x, point, gate)
     y = _grouped(x, point, 3)
     return y if gate is None else y * gate
@@ -204,7 +203,7 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
 
     The windows are taken as 9 C_in channels of a point-wise convolution.
     """
-    if compiled(x):
+    if library.is_supported('strided_conv', x):
         return torch.ops.dicenet_mm.strided_conv.default(x, point)
     weight, bias, slope_minus_one = unpack_point(point)
     return _prelu(F.conv2d(x, weight.unflatten(1, (-1, 3, 3)), bias, stride=2, padding=1), slope_minus_one)
@@ -212,28 +211,28 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
 
 def max_pool(x: Tensor) -> Tensor:
     """3x3 max pooling with stride 2: (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
-    if compiled(x):
+    if library.is_supported('max_pool', x):
         return torch.ops.dicenet_mm.max_pool.default(x)
     return F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 def average_pool(x: Tensor) -> Tensor:
     """3x3 average pooling with stride 2, zeros around the map counting: shapes as of :func:`max_pool`."""
-    if compiled(x):
+    if library.is_supported('average_pool', x):
         return torch.ops.dicenet_mm.average_pool.default(x)
     return F.avg_pool2d(x, 3, stride=2, padding=1)
 
 
 def global_average_pool(x: Tensor) -> Tensor:
     """Average over the map: (N, C, H, W) -> (N, C, 1, 1)."""
-    if compiled(x):
+    if library.is_supported('global_average_pool', x):
         return torch.ops.dicenet_mm.global_average_pool.default(x)
     return x.mean((2, 3), keepdim=True)
 
 
 def strided_conv_pool(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """:func:`strided_conv`, then :func:`max_pool`: (N, C_in, H, W) -> (N, C_out, ceil(H / 4), ceil(W / 4))."""
-    if compiled(x):
+    if library.is_supported('strided_conv_pool', x):
         return torch.ops.dicenet_mm.strided_conv_pool.default(x, point)
     return max_pool(strided_conv(x, point))
 
@@ -248,7 +247,7 @@ def pyramid_pool(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
         weights: Packed by :func:`pack_pyramid_pool`.
         sizes: Height and width of each branch.
     """
-    if compiled(x):
+    if library.is_supported('pyramid_pool', x):
         return torch.ops.dicenet_mm.pyramid_pool.default(x, weights, sizes)
     merged = 0
     for branch, height, width in zip(weights.unbind(1), sizes[::2], sizes[1::2]):
@@ -270,7 +269,7 @@ def upsample_add(coarse: Tensor, fine: Tensor, parameters: Tensor) -> Tensor:
     Raises:
         RuntimeError: If the compiled operator finds ``coarse`` larger than ``fine``, or other images in it.
     """
-    if compiled(coarse) and compiled(fine):
+    if library.is_supported('upsample_add', coarse) and library.is_supported('upsample_add', fine):
         return torch.ops.dicenet_mm.upsample_add.default(coarse, fine, parameters)
     scale, shift, slope = parameters.unbind(1)
     y = F.interpolate(coarse, fine.shape[2:], mode='bilinear', align_corners=True) + fine
@@ -279,7 +278,7 @@ def upsample_add(coarse: Tensor, fine: Tensor, parameters: Tensor) -> Tensor:
 
 def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
     """The DiCE unit, packed by :func:`pack_unit`: (N, D, H, W) -> (N, D, H, W), at any height and width."""
-    if compiled(x, UNIT_DEVICES):
+    if library.is_supported('dice_unit', x):
         return torch.ops.dicenet_mm.dice_unit.default(x, weights, sizes)
     (depth_weight, height_weight, width_weight, _, _, local, spatial, squeeze, excite), _ = _take(
         weights, *_unit_shapes(*sizes))
@@ -293,7 +292,7 @@ def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
 
 def spatial_conv(x: Tensor, spatial: Tensor) -> Tensor:
     """Depth-wise 3x3 convolution, bias and PReLU: (N, D, H, W) -> (N, D, H, W)."""
-    if compiled(x):
+    if library.is_supported('spatial_conv', x):
         return torch.ops.dicenet_mm.spatial_conv.default(x, spatial)
     return _depth_wise(x, spatial, 1)
 
@@ -309,7 +308,7 @@ def dice_stage(x: Tensor, weights: Tensor, strided: bool, sizes: Sequence[int]) 
     Returns:
         (N, C, H, W) -> (N, C_out, H, W), or (N, C_out, ceil(H / 2), ceil(W / 2)) with a strided block.
     """
-    if compiled(x):
+    if library.is_supported('dice_stage', x):
         return torch.ops.dicenet_mm.dice_stage.default(x, weights, strided, sizes)
     if strided:
         (channels, left_out, *kernels, right_out), sizes = sizes[:6], sizes[6:]
@@ -332,11 +331,9 @@ def _unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Ten
     return dice_unit(x, weights[:len(weights) - len(rest)], sizes), rest
 
 
-def compiled(x: Tensor, devices: frozenset[str] = frozenset({'cpu'})) -> bool:
-    """Whether the compiled operators serve for this input."""
-    device = x.device.type
-    return (library.LOADED and device in devices and x.dtype == torch.float32
-            and not torch.is_autocast_enabled(device) and not (torch.is_grad_enabled() and x.requires_grad))
+def compiled(x: Tensor) -> bool:
+    """Whether a row of compiled operators takes ``x``."""
+    return library.is_supported('sequence', x)
 
 
 def _prelu(x: Tensor, slope_minus_one: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """The compiled operators: loaded where they were built, and known to autograd, torch.compile and FLOP counters.
 
-``LOADED`` says whether they are there. ``torch.ops.dicenet_mm`` holds them; callers check their arguments first.
+``LOADED`` says whether they are there; ``torch.ops.dicenet_mm`` holds them. :func:`is_supported` is the rule by which
+every caller chooses between them and PyTorch's own operators.
 """
+import ctypes
 import math
 import os
 import warnings
@@ -16,22 +18,23 @@ from torch.utils.flop_counter import register_flop_formula
 from . import reference
 
 
-def _load() -> bool:
+def _load() -> ctypes.CDLL | None:
     binaries = [path for path in Path(__file__).parent.glob('_C.*') if path.suffix in ('.so', '.pyd')]
     problem = 'they were not built, or the compiler failed'
     for path in binaries:
         try:
             torch.ops.load_library(path)
-            return True
+            return ctypes.CDLL(str(path))
         except OSError as error:
             problem = f'{path.name} does not load: {error}; it may have been built for another version of torch'
     warnings.warn('dicenet_mm runs on plain PyTorch operators, several times slower, for its compiled operators are '
                   f'missing ({problem}). To build them, install a C++ compiler and ninja, then run '
                   '"pip install --no-build-isolation -e ." in the checkout.', stacklevel=2)
-    return False
+    return None
 
 
-LOADED = _load()
+_BINARY = _load()
+LOADED = _BINARY is not None
 
 if hasattr(os, 'register_at_fork'):
     # A forked child has none of its parent's OpenMP threads, and any operator, of PyTorch too, that shares work with
@@ -46,6 +49,87 @@ def has_kernel(operator: str, device: str) -> bool:
 
 #: Device types that :func:`dicenet_mm.ops.dim_conv` has a kernel for; "meta" serves shape inference.
 DEVICES = frozenset(d for d in ('cpu', 'cuda') if has_kernel('dim_conv', d)) | ({'meta'} if LOADED else frozenset())
+#: Those of the DiCE unit of inference. All other operators of inference, and those of training, are for the CPU.
+UNIT_DEVICES = frozenset(d for d in ('cpu', 'cuda') if has_kernel('dice_unit', d))
+_CPU = frozenset({'cpu'}) if has_kernel('norm_act', 'cpu') else frozenset()
+_WITH_GRADIENTS = frozenset({'norm_act', 'dim_conv_fuse', 'depth_wise_conv'})
+_reference_only = False
+
+
+def is_supported(operator: str, x: Tensor) -> bool:
+    """Whether a compiled operator takes ``x``: the rule by which every caller chooses.
+
+    It was built for the device of ``x``, and :func:`backend` does not say otherwise. ``dim_conv`` takes every floating
+    dtype; all others take float32 outside of autocast, and those of inference only where no gradient is wanted.
+    """
+    if _reference_only:
+        return False
+    device = x.device.type
+    if operator == 'dim_conv':
+        return device in DEVICES
+    if device not in (UNIT_DEVICES if operator == 'dice_unit' else _CPU):
+        return False
+    return (x.dtype == torch.float32 and not torch.is_autocast_enabled(device)
+            and (operator in _WITH_GRADIENTS or not (torch.is_grad_enabled() and x.requires_grad)))
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Choose what serves within the block, in every thread: to compare, to measure, to find a fault.
+
+    Args:
+        name: "compiled" for the compiled operators where they are there and take the input, as everywhere else;
+            "reference" for PyTorch's own operators.
+
+    Raises:
+        ValueError: If the name is another.
+
+    Example:
+        >>> import torch
+        >>> x, k = torch.rand(1, 4, 6, 6), torch.rand(3, 6, 3, 3)
+        >>> with backend('reference'):
+        ...     plain = dim_conv(x, k[0, :4], k[1], k[2])
+        >>> torch.allclose(plain, dim_conv(x, k[0, :4], k[1], k[2]), atol=1e-5)
+        True
+    """
+    global _reference_only
+    if name not in ('compiled', 'reference'):
+        raise ValueError(f'a backend is called "compiled" or "reference", got {name!r}')
+    before, _reference_only = _reference_only, name == 'reference'
+    try:
+        yield
+    finally:
+        _reference_only = before
+
+
+#: Instruction sets of the CPU that the compiled operators were built for and this machine runs, the best one first.
+INSTRUCTION_SETS: tuple[str, ...] = ()
+if hasattr(_BINARY, 'dicenet_mm_instruction_sets'):  # not in one that was built from older sources
+    for _function in (_BINARY.dicenet_mm_instruction_sets, _BINARY.dicenet_mm_instruction_set):
+        _function.restype = ctypes.c_char_p
+    INSTRUCTION_SETS = tuple(_BINARY.dicenet_mm_instruction_sets().decode().split())
+
+
+@contextmanager
+def instruction_set(name: str) -> Iterator[None]:
+    """Hold the CPU's instruction set back within the block, in every thread: to compare and to test.
+
+    ``DICENET_MM_ISA`` in the environment does the same for a whole run, where it names one or one above the best.
+
+    Args:
+        name: One of ``INSTRUCTION_SETS``.
+
+    Raises:
+        ValueError: If this machine does not run it.
+    """
+    if name not in INSTRUCTION_SETS:
+        raise ValueError(f'instruction sets that run here: {", ".join(INSTRUCTION_SETS) or "none"}; got {name!r}')
+    before = _BINARY.dicenet_mm_instruction_set()
+    _BINARY.dicenet_mm_use_instruction_set(name.encode())
+    try:
+        yield
+    finally:
+        _BINARY.dicenet_mm_use_instruction_set(before)
 
 
 @contextmanager

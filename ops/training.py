@@ -14,8 +14,7 @@ from . import library
 
 def serves(x: Tensor) -> bool:
     """Whether the operators of this module take ``x``."""
-    return (library.LOADED and 'cpu' in library.DEVICES and x.device.type == 'cpu' and x.dtype == torch.float32
-            and not torch.is_autocast_enabled('cpu'))
+    return library.is_supported('norm_act', x)
 
 
 def norm_act(x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, gate: Tensor | None, running_mean: Tensor,

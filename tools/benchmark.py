@@ -23,11 +23,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 import torchvision
-from dicenet_mm.ops import dim_conv, library, reference
+from dicenet_mm.ops import backend, dim_conv, library, reference
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -44,7 +43,7 @@ PEERS = ('shufflenet_v2_x1_5', 'mobilenet_v2', 'mobilenet_v3_large')
 def plain(function: Callable) -> Callable:
     """The same without the compiled operators."""
     def run():
-        with patch.object(library, 'DEVICES', frozenset()):
+        with backend('reference'):
             return function()
     return run
 
@@ -207,7 +206,7 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> int:
 def onnx_session(model: nn.Module, x: Tensor) -> Callable:
     import onnxruntime
     logging.getLogger('onnxscript').setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, patch.object(library, 'DEVICES', frozenset()):
+    with tempfile.TemporaryDirectory() as folder, backend('reference'):
         path = f'{folder}/model.onnx'
         torch.onnx.export(model, (x,), path, dynamo=True, verbose=False, optimize=True)
         options = onnxruntime.SessionOptions()
@@ -219,7 +218,7 @@ def onnx_session(model: nn.Module, x: Tensor) -> Callable:
 
 def macs_of(function: Callable) -> int:
     counter = FlopCounterMode(display=False)
-    with counter, patch.object(library, 'DEVICES', frozenset()):
+    with counter, backend('reference'):
         function()
     return counter.get_total_flops() // 2
 

@@ -1,27 +1,55 @@
 // Packed weights of inference, as inference.py lays them out.
 #pragma once
-#include <ATen/core/Tensor.h>
+#include <cstddef>
+#include <cstdint>
+#include <sstream>
+#include <stdexcept>
 
 namespace dicenet_mm {
+
+// What does not fit is refused in one sentence, made of the parts.
+template <class... Parts>
+void require(bool fits, const Parts&... parts) {
+  if (fits) return;
+  std::ostringstream text;
+  (text << ... << parts);
+  throw std::runtime_error(text.str());
+}
+
+struct Numbers {
+  const int64_t* data;
+  size_t count;
+  int64_t operator[](size_t i) const { return data[i]; }
+  Numbers from(size_t first) const { return {data + first, count - first}; }
+};
+
+// Channels and kernels are fewer, so that products of two sizes and a number of taps fit 64 bits by far, and 9 times a
+// size 32.
+constexpr int64_t kMaxSize = 1 << 24;
 
 // Reads packed weights that lie one after the other, each from a line of the cache on, and the sizes that tell them
 // apart.
 class Reader {
  public:
-  Reader(const at::Tensor& weights, at::IntArrayRef sizes)
-      : next_(weights.const_data_ptr<float>()), left_(weights.numel()), sizes_(sizes) {}
-  bool done() const { return sizes_.empty(); }
+  Reader(const float* weights, int64_t count, Numbers sizes) : next_(weights), left_(count), sizes_(sizes) {}
+  bool done() const { return sizes_.count == 0; }
+  // All weights have been read.
+  void check_done() const {
+    require(left_ == 0, "packed weights hold ", left_, " elements more than their sizes say");
+  }
   int size() {
-    TORCH_CHECK(!sizes_.empty() && sizes_[0] > 0, "sizes of packed weights are missing or not positive");
+    require(!done() && sizes_[0] > 0 && sizes_[0] < kMaxSize,
+                "sizes of packed weights are missing or not positive, or of ", kMaxSize, " and more");
     const int first = static_cast<int>(sizes_[0]);
-    sizes_ = sizes_.slice(1);
+    sizes_ = sizes_.from(1);
     return first;
   }
   const float* take(int64_t count) {
     const float* piece = next_;
     const int64_t padded = (count + kPiece - 1) / kPiece * kPiece;
-    next_ += padded, left_ -= padded;
-    TORCH_CHECK(left_ >= 0, "packed weights hold ", -left_, " elements less than their sizes say");
+    left_ -= padded;
+    require(left_ >= 0, "packed weights hold ", -left_, " elements less than their sizes say");
+    next_ += padded;
     return piece;
   }
 
@@ -29,7 +57,7 @@ class Reader {
   static constexpr int kPiece = 16;  // elements
   const float* next_;
   int64_t left_;
-  at::IntArrayRef sizes_;
+  Numbers sizes_;
 };
 
 struct UnitWeights {
@@ -58,10 +86,5 @@ struct UnitWeights {
  private:
   int64_t table_size() const { return 9 * ((static_cast<int64_t>(kernel_height) * kernel_width + 15) / 16 * 16); }
 };
-
-inline int64_t unit_depth(at::IntArrayRef sizes) {
-  TORCH_CHECK(sizes.size() == 4, "a unit has four sizes: D, H_k, W_k and hidden, got ", sizes.size());
-  return sizes[0];
-}
 
 }  // namespace dicenet_mm

@@ -61,10 +61,8 @@ def test_same_as_the_layer(name, size, threads):
     assert torch.equal(got, again)
 
 
-@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
 @pytest.mark.parametrize('sizes', [((7, 9), (13, 18)), ((1, 1), (1, 2)), ((3, 20), (3, 20)), ((24, 40), (48, 79))])
-def test_enlarged_and_added(sizes, isa, monkeypatch):
-    monkeypatch.setenv('DICENET_MM_ISA', isa)
+def test_enlarged_and_added(sizes, instruction_set):
     layer, (coarse, fine) = randomised(UpsampleAdd(19)), (torch.randn(2, 19, *size) for size in sizes)
     fused = dicenet_mm.fuse(layer)
     with torch.no_grad():
@@ -102,10 +100,8 @@ def test_scratch_memory_reaches_no_result(name, threads):
         torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize('isa', ['portable', 'avx2'])
 @pytest.mark.parametrize('name', ['3x3 in groups', 'gated', 'pyramid pool', 'average pool', 'global average pool'])
-def test_other_instruction_sets(name, isa, monkeypatch):
-    monkeypatch.setenv('DICENET_MM_ISA', isa)
+def test_other_instruction_sets(name, instruction_set):
     make, channels = LAYERS[name]
     layer = randomised(make())
     x = torch.randn(2, channels, 23, 37)
@@ -114,12 +110,10 @@ def test_other_instruction_sets(name, isa, monkeypatch):
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
 @pytest.mark.parametrize('size', [(7, 9), (10, 10), (3, 20), (1, 1), (1, 7), (8, 1)])
 @pytest.mark.parametrize('name', ['unit', 'block', 'strided block', 'stage'])
-def test_batches_of_small_maps(name, size, isa, monkeypatch):
+def test_batches_of_small_maps(name, size, instruction_set):
     """16 images fill the lanes of any instruction set; those left over go alone."""
-    monkeypatch.setenv('DICENET_MM_ISA', isa)
     make, channels = LAYERS[name]
     layer = randomised(make())
     fused, x = dicenet_mm.fuse(layer), torch.randn(33, channels, *size)

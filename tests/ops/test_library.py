@@ -1,4 +1,5 @@
 """The compiled operators: every instruction set, gradients, registration, determinism, and life without them."""
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.flop_counter import FlopCounterMode
 
 import dicenet_mm
+from dicenet_mm import ops
 from dicenet_mm.layers import DiCEUnit
 from tests.naive import randomised
 from tests.ops.test_dim_conv import naive, weights
@@ -41,13 +43,10 @@ def test_gradients_equal_naive_loops(shape):
 
 
 @needs_binary
-@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
 @pytest.mark.parametrize('shape,kernel_sizes', SIZES)
 @pytest.mark.parametrize('dtype,tolerance', [(torch.float64, 1e-12), (torch.float32, 3e-6), (torch.float16, 2e-3),
                                              (torch.bfloat16, 1e-2)])
-def test_every_instruction_set(isa, shape, kernel_sizes, dtype, tolerance, monkeypatch):
-    """One that the machine lacks falls back to the next."""
-    monkeypatch.setenv('DICENET_MM_ISA', isa)
+def test_every_instruction_set(instruction_set, shape, kernel_sizes, dtype, tolerance):
     args = arguments(shape, kernel_sizes, dtype)
     doubles = [arg.detach().double().requires_grad_() for arg in args]
     grad = torch.randn(shape[0], 3 * shape[1], *shape[2:], dtype=torch.float64).to(dtype)
@@ -59,14 +58,63 @@ def test_every_instruction_set(isa, shape, kernel_sizes, dtype, tolerance, monke
 
 
 @needs_binary
-@pytest.mark.parametrize('isa', ['portable', 'avx2', 'avx512'])
 @pytest.mark.parametrize('size', [(28, 28), (19, 40)])
-def test_fused_unit_in_every_instruction_set(isa, size, monkeypatch):
+def test_fused_unit_in_every_instruction_set(instruction_set, size):
     unit, x = randomised(DiCEUnit(37, 37, (28, 28))), torch.randn(2, 37, *size)
     expected = unit.double()(x.double())
-    monkeypatch.setenv('DICENET_MM_ISA', isa)
     got = dicenet_mm.fuse(unit.float())(x)
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@needs_binary
+def test_the_choice_of_an_instruction_set_is_kept_and_can_be_held_back():
+    """Whatever the environment says later; every set that runs here gives other bits or the same."""
+    run = """
+import os
+from dicenet_mm.ops import library
+chosen = library._BINARY.dicenet_mm_instruction_set
+print(chosen().decode(), *library.INSTRUCTION_SETS)
+os.environ["DICENET_MM_ISA"] = "portable"
+print(chosen().decode())
+with library.instruction_set("portable"):
+    print(chosen().decode())
+print(chosen().decode())
+"""
+
+    def printed(**variables):
+        done = subprocess.run([sys.executable, '-c', run], capture_output=True, text=True, env=os.environ | variables)
+        return done.stdout.splitlines(), done
+
+    best, *names = printed(DICENET_MM_ISA='')[0][0].split()
+    assert names[0] == best and names[-1] == 'portable'
+    for name in names:
+        assert printed(DICENET_MM_ISA=name)[0] == [' '.join((name, *names)), name, 'portable', name]
+    with pytest.raises(ValueError, match='instruction sets that run here: .*portable'):
+        with library.instruction_set('sse9'):
+            pass
+
+
+@needs_binary
+def test_an_unknown_instruction_set_in_the_environment_is_named():
+    run = 'import torch; from dicenet_mm.ops import dim_conv; dim_conv(torch.ones(1, 1, 1, 1), *torch.ones(3, 1, 3, 3))'
+    done = subprocess.run([sys.executable, '-c', run], capture_output=True, text=True,
+                          env=os.environ | {'DICENET_MM_ISA': 'sse9'})
+    assert done.returncode and 'DICENET_MM_ISA must name one of' in done.stderr and 'got sse9' in done.stderr
+
+
+def test_the_reference_serves_on_demand():
+    x, kernels = torch.randn(2, 5, 6, 7), [k.float() for k in weights(5, 6, 7)]
+    assert library.is_supported('dim_conv', x) == library.LOADED
+    with ops.backend('reference'):
+        assert not any(library.is_supported(name, x) for name in ('dim_conv', 'norm_act', 'point_wise', 'dice_unit'))
+        assert torch.equal(dim_conv(x, *kernels), reference.dim_conv(x, *kernels))
+        with ops.backend('compiled'):
+            assert library.is_supported('dim_conv', x) == library.LOADED
+    assert library.is_supported('norm_act', x) == library.LOADED
+    assert not library.is_supported('norm_act', x.double()) and not library.is_supported('point_wise', x.half())
+    with pytest.raises(ValueError, match='"compiled" or "reference", got \'fast\''):
+        with ops.backend('fast'):
+            pass
 
 
 @needs_binary

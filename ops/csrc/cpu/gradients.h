@@ -1,7 +1,6 @@
 // Gradients of dim_conv, tile by tile, from the gradient of its output.
 #pragma once
-#include <ATen/Parallel.h>
-
+#include "parallel.h"
 #include "plan.h"
 
 namespace dicenet_mm {
@@ -26,7 +25,7 @@ class Gradients {
   void run(const EachTile& each_tile) {
     // The kernels' gradients are summed in groups of tiles, each of which one thread works on: the same sums
     // whatever the number of threads.
-    at::parallel_for(0, groups_, 1, [&](int64_t from, int64_t to) {
+    parallel_for(0, groups_, 1, [&](int64_t from, int64_t to) {
       for (int64_t group = from; group < to; ++group)
         for (int64_t i = tiles_.count * group / groups_; i < tiles_.count * (group + 1) / groups_; ++i)
           each_tile(tiles_.image(i), tiles_.begin(i), tiles_.end(i),

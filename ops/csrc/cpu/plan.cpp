@@ -1,59 +1,10 @@
 #include "plan.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <numeric>
-#include <string>
 
 namespace dicenet_mm {
-
-namespace {
-
-enum class Isa { portable, avx2, avx512 };
-
-Isa isa() {
-#if defined(__x86_64__)
-  // DICENET_MM_ISA holds the choice back, for tests and comparisons.
-  const char* variable = std::getenv("DICENET_MM_ISA");
-  const std::string most = variable ? variable : "avx512";
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (avx512 && most == "avx512") return Isa::avx512;
-  if (avx2 && most != "portable") return Isa::avx2;
-#endif
-  return Isa::portable;
-}
-
-}  // namespace
-
-template <class S>
-const Kernels<S>& kernels() {
-#if defined(__x86_64__)
-  if (isa() == Isa::avx512) return avx512_kernels<S>();
-  if (isa() == Isa::avx2) return avx2_kernels<S>();
-#endif
-  return portable_kernels<S>();
-}
-template const Kernels<float>& kernels();
-template const Kernels<double>& kernels();
-
-const InferenceKernels& inference_kernels() {
-#if defined(__x86_64__)
-  if (isa() == Isa::avx512) return avx512_inference_kernels();
-  if (isa() == Isa::avx2) return avx2_inference_kernels();
-#endif
-  return portable_inference_kernels();
-}
-
-const TrainingKernels& training_kernels() {
-#if defined(__x86_64__)
-  if (isa() == Isa::avx512) return avx512_training_kernels();
-  if (isa() == Isa::avx2) return avx2_training_kernels();
-#endif
-  return portable_training_kernels();
-}
 
 std::vector<uint32_t> borders(int height, int width, int lanes) {
   const int area = height * width, vectors = (area + lanes - 1) / lanes;
@@ -146,7 +97,7 @@ namespace {
 template <class S>
 std::unique_ptr<const S[]> spread(const S* taps, int height, int width, bool by_row, bool turned) {
   const int64_t area = static_cast<int64_t>(height) * width, length = padded(area);
-  auto out = std::make_unique_for_overwrite<S[]>(9 * length);
+  std::unique_ptr<S[]> out(new S[9 * length]);  // left as it is: all of it is written below
   for (int k = 0; k < 9; ++k) {
     const S* tap = taps + (turned ? 8 - k : k);
     S* plane = out.get() + k * length;

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "kernels.h"
+#include "dispatch.h"
 
 namespace dicenet_mm {
 
@@ -101,7 +101,7 @@ class Plan {
 
   // How far before and after their planes the kernels read; those of batches do not.
   int64_t margin() const {
-    return sizes.images > 1 ? 0 : std::max(sizes.width, sizes.kernel_width) + 1 + 2 * kMaxLanes;
+    return sizes.images > 1 ? 0 : std::max(sizes.width, sizes.kernel_width) + 1 + kReadsAround;
   }
 
   // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "../checks.h"
-#include "../packed.h"
 #include "dim_conv.cuh"
 
 namespace dicenet_mm::cuda {
@@ -55,17 +54,9 @@ class StreamDevice {
   std::vector<Tensor> scratch_;
 };
 
-void check_device(const Tensor& x, const char* name, const Tensor& tensor) {
-  TORCH_CHECK(tensor.device() == x.device(), name, " must be on the device of x, ", x.device(), ", got ",
-              tensor.device());
-}
-
 void check(const Tensor& x, const Tensor& depth_weight, const Tensor& height_weight,
            const Tensor& width_weight) {
-  check_input(x, depth_weight.size(0));
-  check_device(x, "depth_weight", depth_weight);
-  check_device(x, "height_weight", height_weight);
-  check_device(x, "width_weight", width_weight);
+  check_kernels(x, depth_weight, height_weight, width_weight);
   TORCH_CHECK(fits(x.size(2), height_weight.size(0)), "height_weight has ", height_weight.size(0),
               " kernels, too many for an x of ", x.size(2), " rows on CUDA: one row may share at most ",
               kMaxThreads);
@@ -100,8 +91,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad,
                                                              const Tensor& height_weight,
                                                              const Tensor& width_weight,
                                                              std::array<bool, 4> needed) {
-  check_device(x, "grad", grad);
   check(x, depth_weight, height_weight, width_weight);
+  checked(grad, "grad", {x.size(0), 3 * x.size(1), x.size(2), x.size(3)}, x);
   const bool nothing = x.numel() == 0;
   auto result = [&](int i, const Tensor& like) {
     if (!needed[i]) return at::empty({0}, like.options());
@@ -135,13 +126,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad,
 }
 
 Tensor dice_unit_inference(const Tensor& x, const Tensor& weights, at::IntArrayRef sizes) {
-  check_input(x, unit_depth(sizes));
-  check_device(x, "weights", weights);
-  TORCH_CHECK(x.scalar_type() == at::kFloat, "x must be of float32 in the DiCE unit of inference, got ",
-              x.scalar_type());
-  const Tensor input = x.contiguous(), packed = weights.contiguous();
-  Reader reader(packed, sizes);
+  const Tensor input = checked_input(x, unit_depth(sizes)), packed = checked(weights, "weights", {kMaybe}, x);
+  Reader reader = reader_of(packed, sizes);
   const UnitWeights w(reader, reader.size());
+  reader.check_done();
   Tensor y = at::empty(x.sizes(), x.options());
   if (x.numel() == 0) return y;
   const Unit<float> unit{w.depth_taps, w.height_taps,   w.width_taps,   w.local, w.spatial, w.squeeze,

@@ -1,7 +1,7 @@
 // The kernels of inference for small maps in batches: a vector is one voxel of as many images as it has lanes (see
 // slide.h). No lane is idle, no load crosses a cache line, and what is summed over an image's voxels stays in its lane.
 #pragma once
-#include "unit_kernels.h"
+#include "unit.h"
 
 namespace {
 
@@ -133,10 +133,6 @@ void batch_multiply(const float* matrix, const float* x, int rows, int columns, 
   for (; r + 8 <= rows; r += 8)
     batch_multiply_rows<8>(matrix + r * columns, x, columns, out + r * simd::lanes);
   for (; r < rows; ++r) batch_multiply_rows<1>(matrix + r * columns, x, columns, out + r * simd::lanes);
-}
-
-constexpr UnitKernels batch_kernels() {
-  return {batch_local_fusion, batch_local_fusion_resized, batch_spatial, batch_multiply};
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 // lanes. It slides along a line of voxels; each one adds to the outputs before it, at it and after it, so that it is
 // loaded once, and nothing is masked.
 #pragma once
-#include "kernels.h"
-#include "simd.h"
+#include "../kernel_table.h"
+#include "../simd/vec.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // The kernels of training: batch normalisation with PReLU, and the DiCE unit up to its local fusion.
 #pragma once
-#include "inference_kernels.h"
+#include "unit.h"
 
 namespace {
 
@@ -180,11 +180,6 @@ void branch_sums_tile(const Tile<float>& t, const float* height, const float* wi
 void branch_grads_tile(const Tile<float>& t, const float* height, const float* width,
                        const BranchParameters* prm, const float* g, float* out) {
   march_into(t, height, width, BranchGrads{prm + 3 * t.begin, g, out, area_of(t)});
-}
-
-constexpr TrainingKernels all_training_kernels() {
-  return {sum_of,    squares_of,   norm_act_plane,   act_sums_plane,   act_grad_plane,
-          fuse_tile, moments_tile, branch_sums_tile, branch_grads_tile};
 }
 
 }  // namespace

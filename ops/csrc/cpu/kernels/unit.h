@@ -1,6 +1,6 @@
 // The kernels of inference for a DiCE unit, in two passes.
 #pragma once
-#include "dim_conv_kernels.h"
+#include "dim_conv.h"
 
 namespace {
 
@@ -196,10 +196,6 @@ void sigmoids(float* x, int count) {
     const simd::P m = simd::first(count - i);
     simd::store(m, x + i, sigmoid(simd::load(m, x + i)));
   }
-}
-
-constexpr UnitKernels image_kernels() {
-  return {local_fusion_tile, local_fusion_resized_tile, spatial_plane, multiply_rows};
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What the translation unit of each instruction set offers to the rest: a table of kernels over float or
-// double.
+// What the translation unit of each instruction set offers to the rest: tables of its kernels, and the memory that
+// these may read beside what they are given.
 #pragma once
 #include <cstdint>
 
@@ -7,6 +7,12 @@ namespace dicenet_mm {
 
 // The longest vector of any instruction set, in elements: tables with an entry per voxel are padded to this.
 constexpr int kMaxLanes = 16;
+
+// Elements before and after their planes that kernels may read, beside a row and a voxel: a march reads whole vectors
+// around the neighbours of each voxel, columns are picked from two vectors.
+constexpr int64_t kReadsAround = 2 * kMaxLanes;
+// The 3x3 convolution of a plane goes over up to three vectors beside each other.
+constexpr int64_t kSpatialReadsAround = 3 * kMaxLanes;
 
 // Channels [begin, end) of one image whose planes have height x width voxels. Each branch reads planes of its
 // own.
@@ -164,24 +170,18 @@ struct TrainingKernels {
                        const BranchParameters* prm, const float* g, float* out);
 };
 
-template <class S>
-const Kernels<S>& portable_kernels();
-template <class S>
-const Kernels<S>& avx2_kernels();
-template <class S>
-const Kernels<S>& avx512_kernels();
+// All kernels of an instruction set.
+struct KernelTable {
+  const char* name;
+  Kernels<float> of_float;
+  Kernels<double> of_double;
+  InferenceKernels inference;
+  TrainingKernels training;
+};
 
-const InferenceKernels& portable_inference_kernels();
-const InferenceKernels& avx2_inference_kernels();
-const InferenceKernels& avx512_inference_kernels();
-const TrainingKernels& portable_training_kernels();
-const TrainingKernels& avx2_training_kernels();
-const TrainingKernels& avx512_training_kernels();
-
-// The best ones that this machine runs.
-template <class S>
-const Kernels<S>& kernels();
-const InferenceKernels& inference_kernels();
-const TrainingKernels& training_kernels();
+// One in each file of isa/.
+const KernelTable& portable_table();
+const KernelTable& avx2_table();
+const KernelTable& avx512_table();
 
 }  // namespace dicenet_mm

@@ -1,5 +1,4 @@
 // dim_conv and its gradients on the CPU.
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -32,7 +31,7 @@ void forward(const Sizes& sizes, const Tensor& x, const Tensor& kd, const Tensor
   const S* in = x.const_data_ptr<S>();
   S* out = y.mutable_data_ptr<S>();
   const int64_t planes = std::max({area, sizes.row_area(), sizes.column_area()}), margin = plan.margin();
-  at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
+  parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
     const int64_t size = Pieces<S>::size(3, 3 * (chunk + 2) * planes, margin);
     Pieces<S> pieces(scratch<S>(size, Purpose::tile), margin);
     S *copy = pieces.take((chunk + 2) * planes), *resized = pieces.take((chunk + 2) * planes),
@@ -69,6 +68,10 @@ void backward(const Sizes& sizes, const Tensor& grad, const Tensor& x, const Ten
   });
 }
 
+void check_dtype(const Tensor& x) {
+  TORCH_CHECK(x.is_floating_point(), "x must be of a floating point dtype, got ", x.scalar_type());
+}
+
 // The dtype that is computed in: half and bfloat16 in float.
 at::ScalarType working_dtype(const Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -76,7 +79,8 @@ at::ScalarType working_dtype(const Tensor& x) {
 
 Tensor dim_conv(const Tensor& x, const Tensor& depth_weight, const Tensor& height_weight,
                 const Tensor& width_weight) {
-  check_input(x, depth_weight.size(0));
+  check_dtype(x);
+  check_kernels(x, depth_weight, height_weight, width_weight);
   const auto dtype = working_dtype(x);
   const Sizes sizes = sizes_of(x, height_weight, width_weight);
   auto ready = [&](const Tensor& t) { return t.to(dtype).contiguous(); };
@@ -93,6 +97,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> dim_conv_backward(const Tensor& grad,
                                                              const Tensor& height_weight,
                                                              const Tensor& width_weight,
                                                              std::array<bool, 4> needed) {
+  check_dtype(x);
+  check_kernels(x, depth_weight, height_weight, width_weight);
+  checked(grad, "grad", {x.size(0), 3 * x.size(1), x.size(2), x.size(3)}, x);
   const auto dtype = working_dtype(x);
   const Sizes sizes = sizes_of(x, height_weight, width_weight);
   auto ready = [&](const Tensor& t) { return t.to(dtype).contiguous(); };

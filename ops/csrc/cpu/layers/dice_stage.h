@@ -1,37 +1,16 @@
-// A DiCE unit, and the blocks of DiCENet, on the CPU, for inference in float.
-#include <ATen/ops/empty.h>
-#include <torch/library.h>
-
+// Blocks of DiCENet in a row.
+#pragma once
 #include <deque>
 #include <numeric>
 #include <optional>
+#include <vector>
 
-#include "../checks.h"
-#include "inference.h"
+#include "../../packed.h"
+#include "dice_unit.h"
+#include "images.h"
+#include "point_wise.h"
 
 namespace dicenet_mm {
-namespace {
-
-using at::Tensor;
-
-Tensor dice_unit(const Tensor& input, const Tensor& weights, at::IntArrayRef sizes) {
-  check_input(input, unit_depth(sizes));
-  const Tensor x = input.contiguous(), packed = weights.contiguous();
-  Tensor y = at::empty(x.sizes(), x.options());
-  const int64_t area = x.size(2) * x.size(3), image = x.size(1) * area;
-  const float* in = x.const_data_ptr<float>();
-  float* out = y.mutable_data_ptr<float>();
-  for_each_batch(x.size(0), area, [&](int images, int64_t begin, int64_t count) {
-    Reader reader(packed, sizes);
-    const Unit unit(UnitWeights(reader, reader.size()), static_cast<int>(x.size(2)), static_cast<int>(x.size(3)), images);
-    for_each_image(count, [&](int64_t i) {
-      const int64_t offset = (begin + i * images) * image;
-      unit.run({in + offset, {in, in + x.numel()}, images > 1 ? image : 0},
-               scratch<float>(unit.work_size(), Purpose::image), planes_of(out + offset, area, x.size(1)).data());
-    });
-  });
-  return y;
-}
 
 // Left a depth-wise and a point-wise convolution, right the average, a unit and a point-wise convolution. Packed sizes:
 // its input's channels, those of left_point, the unit's H_k, W_k and hidden, the channels of right_point.
@@ -55,7 +34,7 @@ struct StridedBlock {
     const int64_t size = channels_in * area(), margin = unit.margin();
     float *average = memory + margin, *convolved = average + size + margin, *work = convolved + size;
     const Tiles tiles(1, channels_in, images == 1 ? 8 : 32);  // a batch is read in longer pieces
-    at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
+    parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) downsample(image, tiles.begin(i), tiles.end(i), average, convolved);
     });
     const auto planes = planes_of(convolved, area(), channels_in);
@@ -121,25 +100,28 @@ struct Shape {
 // What a stage's packed sizes say.
 constexpr int kStridedSizes = 6, kBlockSizes = 5;
 
-at::IntArrayRef block_sizes(bool strided, at::IntArrayRef sizes) { return sizes.slice(strided ? kStridedSizes : 0); }
+inline Numbers block_sizes(bool strided, Numbers sizes) { return sizes.from(strided ? kStridedSizes : 0); }
 
-void check_sizes(bool strided, at::IntArrayRef sizes) {
+inline void check_sizes(bool strided, Numbers sizes) {
   const size_t first = strided ? kStridedSizes : 0;
-  TORCH_CHECK(sizes.size() >= std::max<size_t>(first, 1) && (sizes.size() - first) % kBlockSizes == 0,
+  require(sizes.count >= std::max<size_t>(first, 1) && (sizes.count - first) % kBlockSizes == 0,
               "a stage has ", kStridedSizes, " sizes of its strided block, if any, and ", kBlockSizes,
-              " of each block, got ", sizes.size());
+              " of each block, got ", sizes.count);
+  for (size_t i = 0; i < sizes.count; ++i)
+    require(sizes[i] > 0 && sizes[i] < kMaxSize, "sizes of packed weights are missing or not positive, or of ", kMaxSize,
+                " and more: ", sizes[i]);
 }
 
 // Half of the channels pass a block, rounded down where the others make up an even number with that.
-int64_t input_channels(bool strided, at::IntArrayRef sizes) {
+inline int64_t input_channels(bool strided, Numbers sizes) {
   return strided ? sizes[0] : 2 * sizes[0] - (sizes[0] + sizes[1]) % 2;
 }
 
-Shape output_shape(const Shape& in, bool strided, at::IntArrayRef sizes) {
+inline Shape output_shape(const Shape& in, bool strided, Numbers sizes) {
   Shape out = in;
   if (strided) out = {static_cast<int>(sizes[1] + sizes[5]), (in.height + 1) / 2, (in.width + 1) / 2};
-  const at::IntArrayRef blocks = block_sizes(strided, sizes);
-  for (size_t i = 0; i < blocks.size(); i += kBlockSizes) out.channels += static_cast<int>(blocks[i + 1] - blocks[i]);
+  const Numbers blocks = block_sizes(strided, sizes);
+  for (size_t i = 0; i < blocks.count; i += kBlockSizes) out.channels += static_cast<int>(blocks[i + 1] - blocks[i]);
   return out;
 }
 
@@ -148,9 +130,8 @@ Shape output_shape(const Shape& in, bool strided, at::IntArrayRef sizes) {
 // those that pass all blocks to come are written where they belong in the output.
 class Stage {
  public:
-  Stage(const Tensor& weights, bool strided, at::IntArrayRef sizes, const Shape& in, const Shape& out, int images)
+  Stage(Reader packed, bool strided, const Shape& in, const Shape& out, int images)
       : in_(in), out_(out), images_(images) {
-    Reader packed(weights, sizes);
     if (strided) {
       strided_.emplace(packed, in.height, in.width, images);
       work_size_ = strided_->work_size();
@@ -163,12 +144,13 @@ class Stage {
       const Block& block = blocks_.emplace_back(packed, out.height, out.width, images).block;
       work_size_ = std::max(work_size_, block.work_size());
       const int passed = static_cast<int>(order_.size()) - block.point.planes;
-      TORCH_CHECK(passed >= 0, "a block takes ", block.point.planes, " of ", order_.size(), " channels");
+      require(passed >= 0, "a block takes ", block.point.planes, " of ", order_.size(), " channels");
       blocks_.back().inputs.assign(order_.begin() + passed, order_.end());
       order_.resize(passed);
       for (int i = 0; i < block.point.channels; ++i) order_.push_back(count_++);
       shuffle();
     }
+    packed.check_done();
   }
 
   // Of the first image to the first image.
@@ -183,7 +165,7 @@ class Stage {
     if (strided_)
       strided_->run(in, memory, to.data());
     else if (in_lanes)
-      at::parallel_for(0, in_.channels, 8, [&](int64_t begin, int64_t end) {
+      parallel_for(0, in_.channels, 8, [&](int64_t begin, int64_t end) {
         inference_kernels().to_lanes(in + begin * in_.voxels(), in_.size(), (end - begin) * in_.voxels(), to[begin]);
       });
     else
@@ -194,7 +176,7 @@ class Stage {
       step.block.run(inputs.data(), memory, &to[next]);
       next += step.block.point.channels;
     }
-    at::parallel_for(0, out_.channels, 8, [&](int64_t begin, int64_t end) {
+    parallel_for(0, out_.channels, 8, [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c) {
         float* plane = out + c * out_.voxels();
         const float* computed = from[order_[c]];
@@ -218,7 +200,7 @@ class Stage {
   // ChannelShuffle(2)
   void shuffle() {
     const size_t half = order_.size() / 2;
-    TORCH_CHECK(order_.size() % 2 == 0, "an odd number of channels, ", order_.size(), ", cannot be shuffled");
+    require(order_.size() % 2 == 0, "an odd number of channels, ", order_.size(), ", cannot be shuffled");
     std::vector<int> shuffled;
     for (size_t i = 0; i < half; ++i) shuffled.push_back(order_[i]), shuffled.push_back(order_[half + i]);
     order_ = shuffled;
@@ -232,31 +214,5 @@ class Stage {
   int count_;
   std::vector<int> order_;  // of the channels as they are numbered
 };
-
-Tensor dice_stage(const Tensor& input, const Tensor& weights, bool strided, at::IntArrayRef sizes) {
-  check_sizes(strided, sizes);
-  check_input(input, input_channels(strided, sizes));
-  const Tensor x = input.contiguous(), packed = weights.contiguous();
-  const Shape from{static_cast<int>(x.size(1)), static_cast<int>(x.size(2)), static_cast<int>(x.size(3))},
-      to = output_shape(from, strided, sizes);
-  Tensor y = at::empty({x.size(0), to.channels, to.height, to.width}, x.options());
-  const float* in = x.const_data_ptr<float>();
-  float* out = y.mutable_data_ptr<float>();
-  for_each_batch(x.size(0), to.voxels(), [&](int images, int64_t begin, int64_t count) {
-    const Stage stage(packed, strided, sizes, from, to, images);
-    for_each_image(count, [&](int64_t i) {
-      const int64_t n = begin + i * images;
-      stage.run(in + n * from.size(), out + n * to.size());
-    });
-  });
-  return y;
-}
-
-}  // namespace
-
-TORCH_LIBRARY_IMPL(dicenet_mm, CPU, m) {
-  m.impl("dice_unit", &dice_unit);
-  m.impl("dice_stage", &dice_stage);
-}
 
 }  // namespace dicenet_mm

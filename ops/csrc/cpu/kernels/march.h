@@ -5,11 +5,11 @@
 // and the one after it, so that it is loaded once. `sink.begin(offset)` is told of each new place in the
 // plane, `sink.next(mask, depth, height, width)` takes the finished vectors of one channel after the other.
 //
-// Loads are not masked, only what is added: inputs must be readable for a margin (see plan.h) before and
-// after.
+// Loads are not masked, only what is added: inputs must be readable for a margin (kReadsAround voxels and a
+// row, see kernel_table.h) before and after.
 #pragma once
-#include "kernels.h"
-#include "simd.h"
+#include "../kernel_table.h"
+#include "../simd/vec.h"
 
 namespace {
 

@@ -1,6 +1,5 @@
 // Training on the CPU in float: batch normalisation with PReLU, and dim_conv with what follows it up to the
 // local fusion.
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -37,6 +36,28 @@ struct ChannelGrads {
   double output;    // sum of the gradient times PReLU(u): of a factor
 };
 
+// The input has as many channels as the weight says, whose first extent these are.
+void check_channels(const Tensor& x, const Tensor& weight) {
+  TORCH_CHECK(weight.dim() > 0, "weight must have an entry for each channel, got a number");
+  check_input(x, weight.size(0));
+}
+
+// Parameters of a normalisation with PReLU, (channels,) each.
+struct NormAct {
+  NormAct(const Tensor& x, int64_t channels, const Tensor& weight, const Tensor& bias, const Tensor& slope,
+          const Tensor& mean, const Tensor& var)
+      : weight(checked(weight, "weight", {channels}, x)),
+        bias(checked(bias, "bias", {channels}, x)),
+        slope(checked(slope, "slope", {channels}, x)),
+        mean(checked(mean, "the mean", {channels}, x)),
+        var(checked(var, "the variance", {channels}, x)),
+        w(this->weight.const_data_ptr<float>()),
+        b(this->bias.const_data_ptr<float>()),
+        a(this->slope.const_data_ptr<float>()) {}
+  const Tensor weight, bias, slope, mean, var;
+  const float *w, *b, *a;  // of weight, bias and slope
+};
+
 struct Norm {
   double mean, inverse;  // of the standard deviation
 };
@@ -49,18 +70,18 @@ std::tuple<Tensor, Tensor, Tensor> norm_act(const Tensor& input, const Tensor& w
                                             const Tensor& slope, const std::optional<Tensor>& gate,
                                             const Tensor& running_mean, const Tensor& running_var,
                                             bool training, double eps) {
-  check_input(input, weight.size(0));
-  const Tensor x = input.contiguous();
+  check_channels(input, weight);
+  const Tensor x = checked_input(input, weight.size(0));
+  const NormAct parameters(x, x.size(1), weight, bias, slope, running_mean, running_var);
   const int64_t images = x.size(0), channels = x.size(1), area = x.size(2) * x.size(3);
-  Tensor y = at::empty(x.sizes(), x.options()), mean = running_mean.clone(), var = running_var.clone();
-  const Tensor factors = gate ? gate->contiguous() : Tensor();
-  const float *in = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>(),
-              *b = bias.const_data_ptr<float>(), *a = slope.const_data_ptr<float>(),
-              *f = gate ? factors.const_data_ptr<float>() : nullptr;
+  Tensor y = at::empty(x.sizes(), x.options()), mean = parameters.mean.clone(), var = parameters.var.clone();
+  const Tensor factors = gate ? checked(*gate, "gate", {images, channels, 1, 1}, x) : Tensor();
+  const float *w = parameters.w, *b = parameters.b, *a = parameters.a;
+  const float *in = x.const_data_ptr<float>(), *f = gate ? factors.const_data_ptr<float>() : nullptr;
   float *out = y.mutable_data_ptr<float>(), *m = mean.mutable_data_ptr<float>(),
         *v = var.mutable_data_ptr<float>();
   const TrainingKernels& run = training_kernels();
-  at::parallel_for(0, channels, 1, [&](int64_t from, int64_t to) {
+  parallel_for(0, channels, 1, [&](int64_t from, int64_t to) {
     for (int64_t c = from; c < to; ++c) {
       auto plane = [&](int64_t n) { return (n * channels + c) * area; };
       if (training) {
@@ -83,22 +104,23 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_act_backward(
     const Tensor& output_grad, const Tensor& input, const Tensor& weight, const Tensor& bias,
     const Tensor& slope, const std::optional<Tensor>& gate, const Tensor& mean, const Tensor& var,
     bool training, double eps) {
-  const Tensor x = input.contiguous(), grad = output_grad.contiguous();
+  check_channels(input, weight);
+  const Tensor x = checked_input(input, weight.size(0)), grad = checked(output_grad, "grad", x.sizes(), x);
+  const NormAct parameters(x, x.size(1), weight, bias, slope, mean, var);
   const int64_t images = x.size(0), channels = x.size(1), area = x.size(2) * x.size(3);
   const double count = static_cast<double>(images * area);
   Tensor x_grad = at::empty(x.sizes(), x.options()), weight_grad = at::empty_like(weight),
          bias_grad = at::empty_like(bias), slope_grad = at::empty_like(slope);
   Tensor gate_grad = at::empty({gate ? images : 0, gate ? channels : 0}, x.options());
-  const Tensor factors = gate ? gate->contiguous() : Tensor();
+  const Tensor factors = gate ? checked(*gate, "gate", {images, channels, 1, 1}, x) : Tensor();
+  const float *w = parameters.w, *b = parameters.b, *a = parameters.a;
   const float *in = x.const_data_ptr<float>(), *g = grad.const_data_ptr<float>(),
-              *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(),
-              *a = slope.const_data_ptr<float>(), *m = mean.const_data_ptr<float>(),
-              *v = var.const_data_ptr<float>(), *f = gate ? factors.const_data_ptr<float>() : nullptr;
+              *m = parameters.mean.const_data_ptr<float>(), *v = parameters.var.const_data_ptr<float>(), *f = gate ? factors.const_data_ptr<float>() : nullptr;
   float *out = x_grad.mutable_data_ptr<float>(), *w_out = weight_grad.mutable_data_ptr<float>(),
         *b_out = bias_grad.mutable_data_ptr<float>(), *a_out = slope_grad.mutable_data_ptr<float>(),
         *f_out = gate_grad.mutable_data_ptr<float>();
   const TrainingKernels& run = training_kernels();
-  at::parallel_for(0, channels, 1, [&](int64_t from, int64_t to) {
+  parallel_for(0, channels, 1, [&](int64_t from, int64_t to) {
     for (int64_t c = from; c < to; ++c) {
       auto plane = [&](int64_t n) { return (n * channels + c) * area; };
       const Norm norm = norm_of(m, v, c, eps);
@@ -159,7 +181,7 @@ struct Branches {
   template <class Use>
   void each_tile(const Plan<float>& plan, int64_t images, const Use& use) const {
     const Tiles tiles(images, sizes.depth, plan.chunk());
-    at::parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
+    parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
         with_tile(plan, tiles.image(i), tiles.begin(i), tiles.end(i),
                   [&](const Tile<float>& tile, const float* height, const float* width) {
@@ -179,15 +201,17 @@ std::tuple<Tensor, Tensor, Tensor> dim_conv_fuse(const Tensor& input, const Tens
                                                  const Tensor& slope, const Tensor& fusion,
                                                  const Tensor& running_mean, const Tensor& running_var,
                                                  bool training, double eps) {
-  check_input(input, depth_weight.size(0));
-  const Tensor x = input.contiguous(), kd = depth_weight.contiguous(), kh = height_weight.contiguous(),
-               kw = width_weight.contiguous(), fused = fusion.contiguous();
+  check_kernels(input, depth_weight, height_weight, width_weight);
+  const Tensor x = checked_input(input, depth_weight.size(0)), kd = depth_weight.contiguous(),
+               kh = height_weight.contiguous(), kw = width_weight.contiguous(),
+               fused = checked(fusion, "fusion", {x.size(1), 3}, x);
+  const NormAct parameters(x, 3 * x.size(1), weight, bias, slope, running_mean, running_var);
   const Branches branches(x, kh, kw);
   const Sizes& sizes = branches.sizes;
   const Plan<float> plan(sizes, kd.const_data_ptr<float>(), kh.const_data_ptr<float>(),
                          kw.const_data_ptr<float>(), false);
   const int64_t images = x.size(0), area = sizes.area();
-  Tensor z = at::empty(x.sizes(), x.options()), mean = running_mean.clone(), var = running_var.clone();
+  Tensor z = at::empty(x.sizes(), x.options()), mean = parameters.mean.clone(), var = parameters.var.clone();
   float *m = mean.mutable_data_ptr<float>(), *v = var.mutable_data_ptr<float>();
   const TrainingKernels& run = training_kernels();
   if (training) {
@@ -207,8 +231,8 @@ std::tuple<Tensor, Tensor, Tensor> dim_conv_fuse(const Tensor& input, const Tens
       v[c] = static_cast<float>(std::max(0., squares / count - sum / count * (sum / count)));
     }
   }
-  const float *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(),
-              *a = slope.const_data_ptr<float>(), *f = fused.const_data_ptr<float>();
+  const float *w = parameters.w, *b = parameters.b, *a = parameters.a;
+  const float* f = fused.const_data_ptr<float>();
   std::vector<BranchParameters> prm(3 * sizes.depth);
   for (int64_t c = 0; c < 3 * sizes.depth; ++c)
     prm[c] = {m[c], static_cast<float>(w[c] * norm_of(m, v, c, eps).inverse), b[c], f[c], f[c] * a[c], 0, 0,
@@ -225,8 +249,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> dim_c
     const Tensor& output_grad, const Tensor& input, const Tensor& depth_weight, const Tensor& height_weight,
     const Tensor& width_weight, const Tensor& weight, const Tensor& bias, const Tensor& slope,
     const Tensor& fusion, const Tensor& mean, const Tensor& var, bool training, double eps) {
-  const Tensor x = input.contiguous(), grad = output_grad.contiguous(), kd = depth_weight.contiguous(),
-               kh = height_weight.contiguous(), kw = width_weight.contiguous(), fused = fusion.contiguous();
+  check_kernels(input, depth_weight, height_weight, width_weight);
+  const Tensor x = checked_input(input, depth_weight.size(0)), grad = checked(output_grad, "grad", x.sizes(), x),
+               kd = depth_weight.contiguous(), kh = height_weight.contiguous(), kw = width_weight.contiguous(),
+               fused = checked(fusion, "fusion", {x.size(1), 3}, x);
+  const NormAct parameters(x, 3 * x.size(1), weight, bias, slope, mean, var);
   const Branches branches(x, kh, kw);
   const Sizes& sizes = branches.sizes;
   const int64_t images = x.size(0), area = sizes.area(), image = sizes.depth * area;
@@ -240,9 +267,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> dim_c
                              kd_grad.mutable_data_ptr<float>(), kh_grad.mutable_data_ptr<float>(),
                              kw_grad.mutable_data_ptr<float>());
   const Plan<float>& plan = gradients.plan();
-  const float *w = weight.const_data_ptr<float>(), *b = bias.const_data_ptr<float>(),
-              *a = slope.const_data_ptr<float>(), *f = fused.const_data_ptr<float>(),
-              *m = mean.const_data_ptr<float>(), *v = var.const_data_ptr<float>();
+  const float *w = parameters.w, *b = parameters.b, *a = parameters.a;
+  const float *f = fused.const_data_ptr<float>(), *m = parameters.mean.const_data_ptr<float>(),
+              *v = parameters.var.const_data_ptr<float>();
   const TrainingKernels& run = training_kernels();
 
   const int64_t channels = 3 * sizes.depth;
@@ -321,7 +348,7 @@ class DepthWise {
   void convolve(const Tensor& x, Tensor& y) const {
     const int64_t area = static_cast<int64_t>(height_) * width_;
     float* out = y.mutable_data_ptr<float>();
-    at::parallel_for(0, x.size(0) * channels_, 8, [&](int64_t from, int64_t to) {
+    parallel_for(0, x.size(0) * channels_, 8, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
         with_plane(x, i, [&](const Tile<float>& tile) {
           kernels<float>().branch(kDepth, tile, out + i * area, area);
@@ -337,8 +364,8 @@ class DepthWise {
 };
 
 Tensor depth_wise_conv(const Tensor& input, const Tensor& weight) {
-  check_input(input, weight.size(0));
-  const Tensor x = input.contiguous(), k = weight.contiguous();
+  check_channels(input, weight);
+  const Tensor x = checked_input(input, weight.size(0)), k = checked(weight, "weight", {x.size(1), 3, 3}, x);
   Tensor y = at::empty(x.sizes(), x.options());
   DepthWise(x, k.const_data_ptr<float>(), false).convolve(x, y);
   return y;
@@ -346,14 +373,16 @@ Tensor depth_wise_conv(const Tensor& input, const Tensor& weight) {
 
 std::tuple<Tensor, Tensor> depth_wise_conv_backward(const Tensor& output_grad, const Tensor& input,
                                                     const Tensor& weight) {
-  const Tensor x = input.contiguous(), grad = output_grad.contiguous(), k = weight.contiguous();
+  check_channels(input, weight);
+  const Tensor x = checked_input(input, weight.size(0)), grad = checked(output_grad, "grad", x.sizes(), x),
+               k = checked(weight, "weight", {x.size(1), 3, 3}, x);
   const int64_t images = x.size(0), channels = x.size(1), area = x.size(2) * x.size(3);
   Tensor x_grad = at::empty(x.sizes(), x.options()), k_grad = at::zeros(k.sizes(), k.options());
   DepthWise(x, k.const_data_ptr<float>(), true).convolve(grad, x_grad);
   const DepthWise forwards(x, k.const_data_ptr<float>(), false);
   const float* g = grad.const_data_ptr<float>();
   float* out = k_grad.mutable_data_ptr<float>();
-  at::parallel_for(0, channels, 1, [&](int64_t from, int64_t to) {
+  parallel_for(0, channels, 1, [&](int64_t from, int64_t to) {
     for (int64_t c = from; c < to; ++c)
       for (int64_t n = 0; n < images; ++n)
         forwards.with_plane(x, n * channels + c, [&](const Tile<float>& tile) {
