@@ -29,6 +29,7 @@ $(STAMP):
 
 QUICK := work_dirs/quickstart
 quickstart: setup  ## train, test and try a small detector on built-in data; interrupted, it goes on where it was
+	$(PY) tools/demo.py --out-dir outputs/photographs
 	$(PY) tools/train.py configs/quickstart.py --resume
 	$(PY) tools/test.py configs/quickstart.py "$$(ls -t $(QUICK)/best_*.pth | head -n 1)" --eval mAP --fuse
 	$(PY) tools/demo.py --model quickstart --out-dir outputs/quickstart
