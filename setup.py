@@ -1,6 +1,7 @@
 """What pyproject.toml cannot express: where `dicenet_mm.ops` lies, its compiled part, what else a wheel holds."""
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -38,6 +39,16 @@ class BuildOps(BuildExtension):
             print(f'dicenet_mm: the compiled operators were not built, and plain PyTorch serves instead: {error}')
 
 
+def openmp_flags():
+    """For at::parallel_for. Apple's compiler has no OpenMP of its own; without Homebrew's (`brew install libomp`)
+    headers the operators run on one thread."""
+    if sys.platform != 'darwin':
+        return ['-fopenmp']
+    headers = [path for path in map(Path, ('/opt/homebrew/opt/libomp/include', '/usr/local/opt/libomp/include'))
+               if (path / 'omp.h').exists()]
+    return ['-Xpreprocessor', '-fopenmp', f'-I{headers[0]}'] if headers else []
+
+
 def ops_extension():
     """CUDA is compiled where there is a card, or where DICENET_MM_CUDA=1 says so; =0 forbids it."""
     cuda = os.environ.get('DICENET_MM_CUDA', '1' if torch.cuda.is_available() else '0')
@@ -45,9 +56,9 @@ def ops_extension():
         raise ValueError(f'DICENET_MM_CUDA must be 0 or 1, got {cuda!r}')
     folders = ['ops/csrc', 'ops/csrc/cpu', 'ops/csrc/cpu/isa'] + (['ops/csrc/cuda'] if cuda == '1' else [])
     sources = sorted(str(path) for folder in folders for path in Path(folder).glob('*.c*') if path.suffix != '.cuh')
-    # -fopenmp for at::parallel_for; not linked, so that torch's own OpenMP library stays the only one in the process.
+    # OpenMP is not linked, so that torch's own library of it stays the only one in the process.
     # Contraction to fused multiply-adds is what the kernels' speed rests on. No -march: the choice is made at run time.
-    cxx = ['-O3', '-g0', '-fopenmp', '-ffp-contract=fast', '-Wno-maybe-uninitialized', '-Wno-psabi']
+    cxx = ['-O3', '-g0', *openmp_flags(), '-ffp-contract=fast', '-Wno-maybe-uninitialized', '-Wno-psabi']
     args = dict(cxx=cxx, nvcc=['-O3']) if cuda == '1' else dict(cxx=cxx)
     return (CUDAExtension if cuda == '1' else CppExtension)(
         'dicenet_mm.ops._C', sources, extra_compile_args=args, optional=True)

@@ -32,6 +32,8 @@ constexpr InstructionSet kInstructionSets[] = {
 #if defined(__x86_64__)
     {"avx512", has_avx512, avx512_table},
     {"avx2", has_avx2, avx2_table},
+#elif defined(__aarch64__)
+    {"neon", always, neon_table},
 #endif
     {"portable", always, portable_table},
 };

@@ -183,5 +183,6 @@ struct KernelTable {
 const KernelTable& portable_table();
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const KernelTable& neon_table();
 
 }  // namespace dicenet_mm

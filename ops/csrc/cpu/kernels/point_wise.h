@@ -5,7 +5,7 @@
 namespace {
 
 // Voxels that a point-wise convolution works on at a time: as many sums as fit the registers, of this many channels each.
-constexpr int kWide = 3 * simd::lanes, kBlockRows = simd::lanes == 16 ? 8 : 4;
+constexpr int kWide = 3 * simd::lanes, kBlockRows = simd::registers / 4;
 // Sixteen vectors hold less than half as many sums as 32, so that each plane is read twice as often, a vector at a time:
 // planes that lie far apart are then copied beside each other first.
 constexpr bool kPacks = simd::lanes < 16;

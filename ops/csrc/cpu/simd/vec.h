@@ -3,6 +3,7 @@
 // share would carry one file's instructions into another.
 //
 //   V, lanes         a vector with the operators + - * / < >, and how many elements it holds (at most kMaxLanes)
+//   registers        how many vectors the processor's registers hold (of float)
 //   M                masks any lanes: mask(bits), bit i for lane i
 //   P                masks the first lanes: first(count), none for count < 1, all for count >= lanes
 //   splat(s)         s in every lane
@@ -13,7 +14,7 @@
 //   keep(M or P, v)  zeros in the other lanes
 //   add_product(M, a, b, sum)   sum + a * b in the lanes of the mask, sum in the others
 // Of float alone:
-//   min, max         of two vectors; the second operand where one is no number
+//   min, max         of two vectors; the second operand, or no number, where one is no number
 //   select(P, a, b)  a in the first lanes, b in the others
 //   pick(a, i)       lane j is a[i[j]], i aligned as vectors are; pick(a, b, i) of two vectors that follow each other
 //   even(a, b), odd(a, b)       every other element of two vectors that follow each other

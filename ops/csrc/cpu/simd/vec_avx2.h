@@ -15,6 +15,7 @@ struct Simd<float> {
     int64_t count;
   };
   static constexpr int lanes = 8;
+  static constexpr int registers = 16;
   INLINE P first(int64_t count) { return {mask(first_lanes(count)), count}; }
   INLINE M mask(uint32_t bits) {
     const M lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);

@@ -12,6 +12,7 @@ struct Simd<float> {
   using M = __mmask16;
   using P = __mmask16;
   static constexpr int lanes = 16;
+  static constexpr int registers = 32;
   INLINE M mask(uint32_t bits) { return static_cast<M>(bits); }
   INLINE P first(int64_t count) { return mask(first_lanes(count)); }
   INLINE V splat(float s) { return _mm512_set1_ps(s); }

@@ -16,6 +16,7 @@ struct Simd {
     int64_t count;
   };
   static constexpr int lanes = 16 / sizeof(S);
+  static constexpr int registers = 16;
   INLINE P first(int64_t count) { return {mask(first_lanes(count)), count}; }
   INLINE M mask(uint32_t bits) {
     M m;
