@@ -8,7 +8,7 @@ networks without them compute with denormal numbers, which is slow and measures 
 
     python tools/benchmark.py unit network --threads 1 2 --batch 1 32 --out benchmark.json
 
-Peers in ONNX Runtime need `onnx`, `onnxscript` and `onnxruntime`.
+Peers in ONNX Runtime need `onnx`, `onnxscript` and `onnxruntime`, those in OpenVINO the first two and `openvino`.
 """
 import argparse
 import copy
@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -120,36 +121,31 @@ def network_cases(args) -> Iterator[Case]:
             contenders['plain, torch.compile'] = plain(lambda x=x, m=compiled: m(x))
         for name, peer in peers.items():
             contenders[name] = lambda x=x, m=peer: m(x)
-        if args.onnx:
-            for name, network in dict(DiCENet=model, **peers).items():
-                contenders[f'{name}, ONNX Runtime'] = onnx_session(network, x)
+        for name, network in dict(DiCENet=model, **peers).items():
+            for engine, run in sessions(network, x, args).items():
+                contenders[f'{name}, {engine}'] = run
         yield f'DiCENet s=2.4 at 224 batch {batch}', contenders, dict(bytes=0, macs=macs_of(lambda x=x: model(x)))
 
 
 def detector_cases(args) -> Iterator[Case]:
-    from mmdet import models  # noqa: F401
-    from mmengine.config import Config
-    from mmengine.registry import MODELS, init_default_scope
-    init_default_scope('mmdet')
-    config = Config.fromfile(str(Path(__file__).parents[1] / 'configs/ssd_dicenet_300_coco.py'))
-    ssd = MODELS.build(config.model)
-    ssd.forward = lambda x: ssd.bbox_head(ssd.neck(ssd.backbone(x)))
-    calibrated(ssd, torch.randn(2, 3, 300, 300))
-    del ssd.forward  # deep copies must not run the original
-    fused = dicenet_mm.fuse(ssd)
-    lite = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
-    lite.forward = lambda x: lite.head(list(lite.backbone(x).values()))
-    calibrated(lite, torch.randn(2, 3, 320, 320))
+    """Whole detectors, images to raw outputs, each at its own size in each engine."""
+    from peer_detectors import OURS, detectors
+    networks = detectors()
+    fused = {}
+    for name, (network, side) in networks.items():
+        calibrated(network, torch.randn(2, 3, side, side))
+        if name in OURS:
+            fused[name] = dicenet_mm.fuse(network)
     for batch in args.batch:
-        x, larger = torch.randn(batch, 3, 300, 300), torch.randn(batch, 3, 320, 320)
-
-        def run(model, x=x):
-            return model.bbox_head(model.neck(model.backbone(x)))
-
-        yield (f'SSD300 s=2.4 raw outputs batch {batch}',
-               {'fused': lambda run=run: run(fused), 'plain': plain(lambda run=run: run(ssd)),
-                'ssdlite320_mobilenet_v3_large': lambda x=larger: lite.forward(x)},
-               dict(bytes=0, macs=macs_of(lambda run=run: run(ssd))))
+        contenders, macs = {}, {}
+        for name, (network, side) in networks.items():
+            x = torch.randn(batch, 3, side, side)
+            ways = {'fused': lambda m=fused[name], x=x: m(x)} if name in fused else {}
+            ways |= {'plain': plain(lambda m=network, x=x: m(x)), **sessions(network, x, args)}
+            count = macs_of(lambda m=network, x=x: m(x))
+            for way, run in ways.items():
+                contenders[f'{name}, {way}'], macs[f'{name}, {way}'] = run, count
+        yield f'detectors, raw outputs, batch {batch}', contenders, dict(contenders_macs=macs)
 
 
 def segmentation_cases(args) -> Iterator[Case]:
@@ -203,17 +199,33 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> int:
     return sum(storages.values())
 
 
-def onnx_session(model: nn.Module, x: Tensor) -> Callable:
-    import onnxruntime
+def sessions(model: nn.Module, x: Tensor, args) -> dict[str, Callable]:
+    """The model in other engines, as far as they are asked for."""
+    if not (args.onnx or args.openvino):
+        return {}
     logging.getLogger('onnxscript').setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, backend('reference'):
         path = f'{folder}/model.onnx'
         torch.onnx.export(model, (x,), path, dynamo=True, verbose=False, optimize=True)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+        made = {'ONNX Runtime': onnx_session(path, x)} if args.onnx else {}
+        return {**made, 'OpenVINO': openvino_session(path, x)} if args.openvino else made
+
+
+def onnx_session(path: str, x: Tensor) -> Callable:
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
     feed = {session.get_inputs()[0].name: x.numpy()}
     return lambda: session.run(None, feed)
+
+
+def openvino_session(path: str, x: Tensor) -> Callable:
+    import openvino
+    request = openvino.Core().compile_model(path, 'CPU', dict(
+        PERFORMANCE_HINT='LATENCY', INFERENCE_PRECISION_HINT='f32',
+        INFERENCE_NUM_THREADS=str(torch.get_num_threads()))).create_infer_request()
+    return lambda: request.infer([x.numpy()])
 
 
 def macs_of(function: Callable) -> int:
@@ -255,10 +267,10 @@ def interleaved(contenders: dict[str, Callable], rounds: int, seconds: float) ->
 
 def report(name: str, times: dict[str, dict[str, float]], facts: dict, rates: dict[str, float]) -> None:
     print(f'\n{name}')
-    first = next(iter(times.values()))['lowest']
+    first, counts = next(iter(times.values()))['lowest'], facts.get('contenders_macs', {})
     for contender, t in times.items():
         print(f'  {contender:40s} {t["lowest"]:9.3f} ms lowest {t["median"]:9.3f} median  spread {t["spread"]:4.0%}'
-              f'  {first / t["lowest"]:6.2f}x')
+              f'  {first / t["lowest"]:6.2f}x' + (f'  {counts[contender] / 1e6:5.0f} M' if contender in counts else ''))
     if 'macs' in facts:
         floor = 1e3 * max(facts['bytes'] / rates['bytes'], facts['macs'] / rates['macs'])
         print(f'  {"floor of ours":40s} {floor:9.3f} ms ({facts["macs"] / 1e6:.1f} M multiply-adds)')
@@ -278,7 +290,10 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seconds', type=float, default=0.3, help='of a contender in a round')
     parser.add_argument('--compile', action='store_true', help='also torch.compile of the network (takes minutes)')
-    parser.add_argument('--onnx', action='store_true', help='also the networks in ONNX Runtime')
+    parser.add_argument('--onnx', action='store_true', help='also the networks and detectors in ONNX Runtime')
+    parser.add_argument('--openvino', action='store_true', help='also these in OpenVINO')
+    parser.add_argument('--isa', choices=library.INSTRUCTION_SETS,
+                        help='hold our operators back to this instruction set; peers choose their own')
     parser.add_argument('--out', help='add the figures to this JSON file')
     args = parser.parse_args()
     unknown = set(args.what) - cases.keys()
@@ -287,6 +302,15 @@ def main() -> None:
     if not library.LOADED:
         parser.error('the compiled operators are not built, and they are what this measures')
     warnings.filterwarnings('ignore')
+    with library.instruction_set(args.isa) if args.isa else nullcontext():
+        results = measure(args, cases)
+    if args.out:
+        write(Path(args.out), results)
+
+
+def measure(args: argparse.Namespace, cases: dict[str, Callable[..., Iterator[Case]]]) -> list[dict]:
+    machine = dict(machine=processor(), isa=args.isa or library.INSTRUCTION_SETS[0], torch=torch.__version__,
+                   date=time.strftime('%Y-%m-%d'))
     results = []
     for threads in args.threads:
         torch.set_num_threads(threads)
@@ -299,7 +323,7 @@ def main() -> None:
                 for name, contenders, facts in cases[what](args):
                     times = interleaved(contenders, args.rounds, args.seconds)
                     report(name, times, facts, rates)
-                    results.append(dict(name=name, threads=threads, rates=rates, times=times, **facts))
+                    results.append(dict(name=name, threads=threads, **machine, rates=rates, times=times, **facts))
                     if 'group' in facts:
                         group = groups.setdefault(facts['group'], dict.fromkeys(times, 0.))
                         for contender, t in times.items():
@@ -307,19 +331,21 @@ def main() -> None:
         for name, totals in groups.items():
             first = next(iter(totals.values()))
             print(f'\nAll 16 {name}: ' + ', '.join(f'{k} {v:.3f} ms ({first / v:.1f}x)' for k, v in totals.items()))
-    if args.out:
-        write(Path(args.out), results)
+    return results
+
+
+#: What tells a row of the file from another.
+KEYS = ('name', 'threads', 'machine', 'isa')
 
 
 def write(path: Path, results: list[dict]) -> None:
-    """Writes results beside those that the file holds already of other cases, threads or contenders."""
-    known = json.loads(path.read_text())['results'] if path.exists() else []
+    """Writes results beside those that the file holds already of other cases, threads, machines or contenders."""
+    known = json.loads(path.read_text()) if path.exists() else []
     for result in results:
-        same = [r for r in known if (r['name'], r['threads']) == (result['name'], result['threads'])]
+        same = [r for r in known if all(r[key] == result[key] for key in KEYS)]
         known = [r for r in known if r not in same]
         result['times'] = {**same[0]['times'], **result['times']} if same else result['times']
-    machine = dict(machine=processor(), torch=torch.__version__, date=time.strftime('%Y-%m-%d'))
-    path.write_text(json.dumps(dict(**machine, results=known + results), indent=1) + '\n')
+    path.write_text(json.dumps(known + results, indent=1) + '\n')
 
 
 def processor() -> str:
