@@ -14,7 +14,7 @@ def parse_args():
     made = command.parser(__doc__)
     made.add_argument('inputs', nargs='*', metavar='INPUT', help='images, videos, folders of them, or patterns')
     which = made.add_mutually_exclusive_group()
-    which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint file')
+    which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint, or the work directory of a training, whose best one is taken')
     which.add_argument('--model', metavar='NAME',
                        help='what was trained in work_dirs/NAME, or published weights, fetched when they are first '
                             'used; "list" lists both (default: the built-in detector)')
@@ -22,12 +22,13 @@ def parse_args():
     made.add_argument('--config', help='configuration file (default: the network that the checkpoint describes)')
     made.add_argument('--trust', action='store_true',
                       help='run the configuration in a checkpoint that has it only as code: know who made the file')
-    made.add_argument('--out-dir', default='outputs', metavar='DIR', help='where the results go (default: outputs)')
+    made.add_argument('--out-dir', default='outputs', metavar='DIR', help='where the results go')
+    made.add_argument('--overwrite', action='store_true', help='delete what an earlier run left in --out-dir')
     made.add_argument('--score-thr', type=float, default=0.3, metavar='S',
-                      help='leave out what scores less (default: 0.3)')
+                      help='leave out what scores less')
     made.add_argument('--opacity', type=float, metavar='A',
                       help="of the masks over the image, 0 to 1 (default: the configuration's)")
-    made.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at a time (default: 1)')
+    made.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at a time')
     made.add_argument('--no-fuse', action='store_true', help='run the model in the form it was trained in')
     made.add_argument('--serve', action='store_true', help='show a page in the browser instead (docs/serve.md)')
     made.add_argument('--host', default='127.0.0.1', help='address of the page (default: this machine alone)')
@@ -35,15 +36,13 @@ def parse_args():
     return made.parse_args()
 
 
-def run(args):
+def check(args):
     from pathlib import Path
 
-    import mmengine
-
-    from dicenet_mm.apis import Inferencer, annotate, expand_inputs, find_model, trained_models
-    from dicenet_mm.datasets import sample_images, sample_photographs
+    from dicenet_mm.apis.inputs import expand_inputs, require_apart
+    from dicenet_mm.apis.trained import find_model, named_checkpoint
     from dicenet_mm.errors import UserError
-    from dicenet_mm.zoo import matching, table
+    from dicenet_mm.paths import require_file, require_writable
 
     if args.batch_size < 1:
         raise UserError(f'--batch-size must be at least 1, got {args.batch_size}')
@@ -51,6 +50,25 @@ def run(args):
         raise UserError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
     if args.opacity is not None and not 0 <= args.opacity <= 1:
         raise UserError(f'--opacity must be from 0 to 1, got {args.opacity}')
+    if args.model == 'list' or args.serve:
+        return
+    args.weights = named_checkpoint(args.weights) if args.weights else str(find_model(args.model))
+    if args.config:
+        require_file(args.config, 'configuration')
+    require_writable(args.out_dir, '--out-dir')
+    if Path(args.out_dir, 'predictions.json').exists() and not args.overwrite:
+        raise UserError(f'{args.out_dir} holds the results of another run: give another --out-dir, or --overwrite to '
+                        'delete them')
+    require_apart(expand_inputs(args.inputs), args.out_dir)
+
+
+def run(args):
+    from pathlib import Path
+
+    from dicenet_mm.apis import Inferencer, annotate, clear_results, expand_inputs, trained_models
+    from dicenet_mm.datasets import sample_images, sample_photographs
+    from dicenet_mm.zoo import matching, table
+
     if args.model == 'list':
         return print(f'in work_dirs: {", ".join(trained_models()) or "none"}\n\n{table(matching(None))}')
     if args.serve:
@@ -58,20 +76,19 @@ def run(args):
         serve(shown_models(args.weights, args.model), lambda weights: Inferencer(
             weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust), args.host, args.port)
         return
-    weights = args.weights or find_model(args.model)
     if args.inputs:
         files = expand_inputs(args.inputs)
     else:
         files = sample_images() if (args.model or '').startswith('quickstart') else sample_photographs()
-    inferencer = Inferencer(weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust)
+    inferencer = Inferencer(args.weights, args.config, args.device, fused=not args.no_fuse, trust=args.trust)
     if args.opacity is not None:
         inferencer.visualizer.alpha = args.opacity
     out_dir = Path(args.out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    if args.overwrite:
+        clear_results(out_dir)
     predictions = annotate(inferencer, files, out_dir, args.score_thr, args.batch_size)
-    mmengine.dump(predictions, str(out_dir / 'predictions.json'), indent=1)
-    print(f'{weights}: {len(predictions)} predictions in {out_dir / "predictions.json"}, the pictures beside it')
+    print(f'{args.weights}: {len(predictions)} predictions in {out_dir / "predictions.json"}, the pictures beside it')
 
 
 if __name__ == '__main__':
-    command.main(run, parse_args)
+    command.main(run, parse_args, check)

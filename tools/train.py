@@ -17,6 +17,8 @@ def parse_args():
                            'weights, or "scratch"')
     made.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                       help='continue from a checkpoint, the newest one of the work directory by default')
+    made.add_argument('--overwrite', action='store_true',
+                      help='start anew where the work directory holds a training, and delete its checkpoints')
     made.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
     made.add_argument('--no-validate', action='store_true', help='train without evaluating')
     made.add_argument('--auto-scale-lr', action='store_true',
@@ -24,9 +26,36 @@ def parse_args():
     return made.parse_args()
 
 
+def check(args):
+    from dicenet_mm.errors import UserError
+    from dicenet_mm.paths import require_file, require_folder, require_writable
+
+    require_file(args.config, 'configuration')
+    if args.data:
+        require_folder(args.data, '--data')
+    if args.resume and args.overwrite:
+        raise UserError('--resume continues a training and --overwrite deletes it: give one of them')
+
+    from dicenet_mm.apis.config import load_config
+    from dicenet_mm.apis.data_paths import require_data
+    from dicenet_mm.apis.trained import named_checkpoint
+    from dicenet_mm.apis.work_dir import require_new_training
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, imports=False)
+    require_writable(cfg.work_dir, '--work-dir')
+    for checkpoint in (args.resume, cfg.get('load_from')):
+        if checkpoint and checkpoint != 'auto':
+            named_checkpoint(checkpoint)
+    if args.auto_scale_lr and 'auto_scale_lr' not in cfg:
+        raise UserError(f'{args.config} does not say which batch its learning rate is for (auto_scale_lr)')
+    if not args.data:
+        require_data(cfg, ['train'] if args.no_validate else ['train', 'val'])
+    if not args.resume and not args.overwrite:
+        require_new_training(cfg.work_dir)
+
+
 def run(args):
     import torch
-    from mmengine.runner import Runner
 
     from dicenet_mm.apis import (
         allow_outside,
@@ -41,7 +70,10 @@ def run(args):
         set_launcher,
         use_data,
     )
+    from dicenet_mm.apis.summary import print_outcome, print_start
+    from dicenet_mm.apis.work_dir import clear_training, finished
     from dicenet_mm.datasets import report_images
+    from dicenet_mm.engine import QuietRunner
     from dicenet_mm.errors import UserError
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
@@ -57,8 +89,15 @@ def run(args):
         if found:
             cfg.load_from, cfg.resume = str(found), True
         else:
-            print(f'no checkpoint in {cfg.work_dir} to resume from: training starts at the beginning')
+            command.say(f'no checkpoint in {cfg.work_dir} to resume from: training starts at the beginning')
     checkpoint = read_checkpoint(cfg.load_from) if cfg.load_from else None
+    if cfg.resume and checkpoint:
+        done = finished(cfg, checkpoint.get('meta', {}))
+        if done:
+            command.say(f'{cfg.load_from} has been trained for {done}: there is nothing left to do. For a longer '
+                        f'training, start one from its weights: --cfg-options load_from={cfg.load_from} with another '
+                        '--work-dir; to start anew, --overwrite')
+            return
     start = None if cfg.resume else read_pretrained(cfg)
     if args.amp:
         if not torch.cuda.is_available():
@@ -68,8 +107,6 @@ def run(args):
     if args.no_validate:
         cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     if args.auto_scale_lr:
-        if 'auto_scale_lr' not in cfg:
-            raise UserError(f'{args.config} does not say which batch its learning rate is for (auto_scale_lr)')
         # mmengine compares with the images of one step, which are a part of the batch where steps are accumulated
         steps = cfg.optim_wrapper.get('accumulative_counts', 1)
         cfg.auto_scale_lr.update(enable=True, base_batch_size=cfg.auto_scale_lr.base_batch_size / steps)
@@ -81,9 +118,9 @@ def run(args):
     updates = (cfg.train_cfg.get('max_epochs', 0) * (contents['train'].images // cfg.train_dataloader.batch_size)
                // cfg.optim_wrapper.get('accumulative_counts', 1))
     if 0 < updates < 500:
-        print(f'note: {updates} updates of the weights are few for a training from random weights. Raise '
-              'train_cfg.max_epochs, lower optim_wrapper.accumulative_counts, or start from load_from=CHECKPOINT')
-    runner = Runner.from_cfg(cfg)
+        command.say(f'note: {updates} updates of the weights are few for a training from random weights. Raise '
+                    'train_cfg.max_epochs, lower optim_wrapper.accumulative_counts, or start from load_from=CHECKPOINT')
+    runner = QuietRunner.from_cfg(cfg)
     model = getattr(runner.model, 'module', runner.model)  # inside a wrapper for several processes
     if start:
         require_fit(model, start, cfg.model.backbone.init_cfg.checkpoint)
@@ -91,9 +128,13 @@ def run(args):
         print(f'{"continues" if cfg.resume else "starts"} from {cfg.load_from}' +
               ('' if cfg.resume else ' (--from scratch: from random weights)'))
         (load_weights if cfg.resume else require_fit)(model, checkpoint, cfg.load_from)
+    if args.overwrite and command.is_first():
+        clear_training(cfg.work_dir, keep=[cfg.load_from] if cfg.load_from else [])
+    print_start(runner, contents)
     runner.train()
     report_images(runner.train_dataloader.dataset)
+    print_outcome(runner, args.config, args.data)
 
 
 if __name__ == '__main__':
-    command.main(run, parse_args)
+    command.main(run, parse_args, check)

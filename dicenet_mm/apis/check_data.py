@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
@@ -24,6 +23,7 @@ from dicenet_mm.datasets.files import head
 from dicenet_mm.datasets.images import MAX_UNREADABLE, SkipsUnreadable
 from dicenet_mm.errors import UserError
 
+from .data_paths import missing_data
 from .data_report import report
 from .user_data.config import data_sets, with_classes
 
@@ -150,15 +150,10 @@ def _build(leaf: dict, loader: str) -> BaseDataset | None:
                                                    for key, path in dataset.data_prefix.items()})
     for key, path in folders.items():
         if path and not os.path.isdir(path):
-            raise UserError(_missing('folder', path, loader, key))
+            raise missing_data('folder', path, loader, key)
     if dataset.ann_file and not os.path.exists(dataset.ann_file):
-        raise UserError(_missing('annotation file', dataset.ann_file, loader, 'ann_file'))
+        raise missing_data('annotation file', dataset.ann_file, loader, 'ann_file')
     return dataset
-
-
-def _missing(what: str, path: str, loader: str, key: str) -> str:
-    return (f'there is no {what} {Path(path).absolute()} ({key} of {loader}): lay out the data as docs/data.md shows, '
-            'or use data of your own with --data DIR')
 
 
 def _is_large(dataset: BaseDataset) -> bool:

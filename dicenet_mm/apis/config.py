@@ -5,27 +5,39 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from dicenet_mm.errors import UserError, require_file
+from dicenet_mm.errors import UserError
+from dicenet_mm.paths import require_file
+
+from .options import check_arguments, check_values, merge_options, parse_options
 
 
-def load_config(path: str, options: dict | None = None, work_dir: str | None = None) -> Config:
+def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir: str | None = None,
+                imports: bool = True) -> Config:
     """Read a configuration.
 
     Args:
         path: The file.
-        options: Values to replace, by dotted key.
+        options: Values to replace, by dotted key, or as a person types them, ``KEY=VALUE``.
         work_dir: Where logs and checkpoints go; ``work_dirs/<name of the file>`` by default.
+        imports: Whether what the configuration imports is imported, which takes seconds; the arguments of classes that
+            ``options`` names are checked then, too.
 
     Raises:
-        UserError: If there is no such file, or it cannot be read as a configuration.
+        UserError: If there is no such file, it cannot be read as a configuration, or an option or value cannot be
+            meant.
     """
     file = require_file(path, 'configuration')
     try:
-        cfg = Config.fromfile(file)
+        cfg = Config.fromfile(file, import_custom_modules=imports)
     except Exception as error:
         raise UserError(f'the configuration {path} cannot be read: {type(error).__name__}: {error}') from error
-    if options:
-        cfg.merge_from_dict(options)
+    replaced = options if isinstance(options, dict) else parse_options(options or ())
+    merge_options(cfg, replaced)
+    check_values(cfg)
+    if imports:
+        from mmengine.registry import init_default_scope
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
+        check_arguments(cfg, replaced)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', file.stem))
     return cfg
 

@@ -14,6 +14,7 @@ from dicenet_mm.errors import UserError
 from dicenet_mm.evaluation import to_plain
 from dicenet_mm.inference.fuse import fuse
 
+from .arrays import ImageLike, to_arrays
 from .config import load_config
 from .weights import load_weights
 
@@ -36,7 +37,7 @@ class Inferencer:
 
     Example:
         >>> inferencer = Inferencer('work_dirs/ssd_dicenet_300_coco/epoch_100.pth')  # doctest: +SKIP
-        >>> found, = inferencer.predict([mmcv.imread('street.jpg')])                 # doctest: +SKIP
+        >>> found, = inferencer.predict('street.jpg')                                # doctest: +SKIP
         >>> inferencer.plain(found)['detections'][0]                                 # doctest: +SKIP
         {'label': 'car', 'score': 0.9312, 'bbox': [12.1, 80.3, 140.9, 160.0]}
     """
@@ -60,11 +61,22 @@ class Inferencer:
         self.visualizer.dataset_meta = self.dataset_meta
 
     @torch.inference_mode()
-    def predict(self, images: Sequence[np.ndarray]) -> list[BaseDataElement]:
-        """Predict on a batch of images, each (H, W, 3) uint8 in BGR; boxes and masks are in their own pixels."""
+    def predict(self, images: ImageLike | Sequence[ImageLike]) -> list[BaseDataElement]:
+        """Predict on one image or a batch of them; boxes and masks are in their own pixels.
+
+        Args:
+            images: Files, arrays (H, W, 3) uint8 in BGR or (H, W), or pictures of Pillow (see
+                :func:`dicenet_mm.apis.arrays.to_arrays`).
+
+        Returns:
+            A data sample for each, also for a single one.
+
+        Raises:
+            UserError: If something is no image, or cannot be read.
+        """
         data = [self.pipeline(dict(img=image, img_path='', img_id=index, img_shape=image.shape[:2],
-                                   ori_shape=image.shape[:2])) for index, image in enumerate(images)]
-        return self.model.test_step(pseudo_collate(data))
+                                   ori_shape=image.shape[:2])) for index, image in enumerate(to_arrays(images))]
+        return self.model.test_step(pseudo_collate(data)) if data else []
 
     def plain(self, sample: BaseDataElement, score_thr: float = 0.) -> dict:
         """A prediction as numbers and text (see :func:`dicenet_mm.evaluation.to_plain`)."""

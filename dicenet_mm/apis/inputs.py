@@ -4,11 +4,10 @@ from glob import glob
 from pathlib import Path
 
 from dicenet_mm.datasets.files import is_litter
-from dicenet_mm.datasets.images import IMAGE_SUFFIXES
 from dicenet_mm.errors import UserError
+from dicenet_mm.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
-IMAGES = set(IMAGE_SUFFIXES)
-VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
+IMAGES, VIDEOS = set(IMAGE_SUFFIXES), set(VIDEO_SUFFIXES)
 
 
 def expand_inputs(inputs: Sequence[str]) -> list[Path]:
@@ -36,3 +35,14 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
                             f'there is no file {name}, and it matches none as a pattern')
         files += found
     return list(dict.fromkeys(files))
+
+
+def require_apart(files: Sequence[Path], out_dir: str | Path) -> None:
+    """Refuse to write results over what they are of.
+
+    Raises:
+        UserError: If a file lies in the folder for the results.
+    """
+    for file in files:
+        if file.resolve().parent == Path(out_dir).resolve():
+            raise UserError(f'{file} lies in {out_dir}, where results would be written over it: give another --out-dir')

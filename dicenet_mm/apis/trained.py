@@ -2,9 +2,9 @@
 import warnings
 from pathlib import Path
 
-from dicenet_mm.checkpoint import read_checkpoint
 from dicenet_mm.errors import UserError
-from dicenet_mm.zoo import BUILT_IN, find_zoo_model, is_zoo_name
+from dicenet_mm.paths import require_checkpoint
+from dicenet_mm.zoo.index import BUILT_IN, find_zoo_model, is_zoo_name
 
 
 def trained_models(root: str | Path = 'work_dirs') -> dict[str, Path]:
@@ -19,6 +19,25 @@ def trained_models(root: str | Path = 'work_dirs') -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda item: -item[1].stat().st_mtime))
 
 
+def named_checkpoint(source: str) -> str:
+    """The checkpoint that is meant: a file, an address, published weights, or of a work directory the best one or last.
+
+    Raises:
+        UserError: If there is no such file, it cannot be a checkpoint, or a folder has none.
+    """
+    if '://' in source:
+        return source
+    if is_zoo_name(source):
+        return find_zoo_model(source).name
+    folder = Path(source)
+    if not folder.is_dir():
+        return str(require_checkpoint(source))
+    found = trained_models(folder.absolute().parent).get(folder.absolute().name)
+    if not found:
+        raise UserError(f'{source} is a folder without a checkpoint of a training: give its work directory, or a file')
+    return str(found)
+
+
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
     """The newest whole checkpoint of a work directory, to resume from; what is cut off is passed by, with a warning.
 
@@ -27,6 +46,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     Raises:
         UserError: If there are checkpoints, and none of them is whole.
     """
+    from dicenet_mm.checkpoint import read_checkpoint  # here, since torch takes seconds to import
     work_dir = Path(work_dir)
     saved = [file for pattern in ('epoch_*.pth', 'iter_*.pth', 'stopped_iter_*.pth') for file in work_dir.glob(pattern)]
     saved = sorted((file for file in saved if file.is_file()), key=lambda file: file.stat().st_mtime, reverse=True)

@@ -7,7 +7,8 @@ from urllib.parse import urlparse
 
 import torch
 
-from dicenet_mm.errors import UserError, printable, require_file
+from dicenet_mm.errors import UserError, printable
+from dicenet_mm.paths import require_file
 
 #: Seconds without a byte after which a download is given up.
 TIMEOUT = 60

@@ -8,9 +8,10 @@ from mmpretrain.datasets import CustomDataset
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from dicenet_mm.errors import UserError
+from dicenet_mm.formats import IMAGE_SUFFIXES
 
 from .files import head, is_litter, walk
-from .images import IMAGE_SUFFIXES, SkipsUnreadable
+from .images import SkipsUnreadable
 
 
 def class_folders(folder: str | Path) -> dict[str, list[str]]:

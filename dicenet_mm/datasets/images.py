@@ -13,12 +13,12 @@ from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 
 from dicenet_mm.errors import UserError
+from dicenet_mm.formats import IMAGE_SUFFIXES  # noqa: F401 (the other data sets take it from here)
 
 from .nested import innermost
 
 #: Images of more pixels are refused before they are decoded: 0.8 GB in memory.
 MAX_PIXELS = 2**28
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 MAX_UNREADABLE = 0.05  # of a training set's images
 FILES = ('img_path', 'seg_map_path', 'xml_path', 'label_path')  # what names a file in an entry of a data set
 TURNED = range(2, 5)  # orientations that leave the size as it is, which so does not tell whether boxes are turned

@@ -4,21 +4,32 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from matplotlib.font_manager import findfont
 from mmdet.structures.bbox import get_box_tensor
 from mmdet.visualization import DetLocalVisualizer
-from mmdet.visualization.palette import get_palette
 from mmengine.registry import VISUALIZERS
 from mmengine.structures import InstanceData
+from torchvision.ops import nms
 from torchvision.utils import draw_bounding_boxes
+
+from .text import Captions, class_colours, font_for
 
 #: Pictures with a shorter long side are enlarged to it, px: letters need some.
 MIN_SIDE = 640
 
 
 @VISUALIZERS.register_module()
-class DetectionVisualizer(DetLocalVisualizer):
-    """mmdet's visualizer with lines and letters sized by the picture, and small pictures enlarged."""
+class DetectionVisualizer(Captions, DetLocalVisualizer):
+    """mmdet's visualizer with lines and letters sized by the picture, and small pictures enlarged.
+
+    Args:
+        max_overlap: Of the boxes predicted for one object as several classes, only the best is drawn: those are left
+            out whose intersection over union with a better one is larger. 1 draws all.
+        **kwargs: As for mmdet's.
+    """
+
+    def __init__(self, name: str = 'visualizer', *args, max_overlap: float = 0.65, **kwargs):
+        super().__init__(name, *args, **kwargs)
+        self.max_overlap = max_overlap
 
     def _draw_instances(self, image: np.ndarray, instances: InstanceData, classes: Sequence[str] | None,
                         palette: list[tuple[int, int, int]] | None) -> np.ndarray:
@@ -27,12 +38,15 @@ class DetectionVisualizer(DetLocalVisualizer):
         if scale > 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         if len(instances) == 0:
-            return image
+            return self.caption(image)
+        if 'scores' in instances:
+            boxes = get_box_tensor(instances.bboxes).float()
+            instances = instances[nms(boxes, instances.scores.float(), self.max_overlap)]
         side = max(image.shape[:2])
         order = torch.as_tensor(instances.get('scores', torch.zeros(len(instances)))).argsort()  # best on top
         instances = instances[order]
         labels = instances.labels.tolist()
-        colors = get_palette(palette or 'random', max(labels) + 1)
+        colors = palette or class_colours(max(labels) + 1)
         colors = [tuple(colors[label]) for label in labels]
         texts = [classes[label] if classes else f'class {label}' for label in labels]
         if 'scores' in instances:
@@ -45,9 +59,9 @@ class DetectionVisualizer(DetLocalVisualizer):
             label_colors=['black' if _is_light(color) else 'white' for color in colors],
             fill_labels=True,
             width=max(2, round(side / 400)),
-            font=findfont('DejaVu Sans'),
+            font=font_for(texts),
             font_size=max(12, round(side / 50)))
-        return drawn.permute(1, 2, 0).numpy()
+        return self.caption(drawn.permute(1, 2, 0).numpy())
 
 
 def _clipped(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:

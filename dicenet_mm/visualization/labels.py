@@ -4,7 +4,6 @@ from collections.abc import Sequence
 import cv2
 import mmcv
 import numpy as np
-from matplotlib.font_manager import findfont
 from mmengine.dist import master_only
 from mmengine.registry import VISUALIZERS
 from mmengine.visualization import Visualizer
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dicenet_mm.evaluation.classification import best_labels
 
 from .detection import MIN_SIDE
+from .text import font_for
 
 PREDICTION, TRUTH, RIGHT = (40, 40, 40), (0, 90, 160), (0, 120, 50)  # backgrounds of the lines, RGB
 
@@ -62,7 +62,7 @@ def _list(image: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]]]) 
     picture = Image.fromarray(np.ascontiguousarray(image))
     draw = ImageDraw.Draw(picture)
     size = max(14, round(max(picture.size) / 40))
-    font, height = ImageFont.truetype(findfont('DejaVu Sans'), size), round(1.5 * size)
+    font, height = ImageFont.truetype(font_for(text for text, _ in lines), size), round(1.5 * size)
     fitting = max(1, picture.height // height - 1)
     if len(lines) > fitting:
         lines = [*lines[:fitting - 1], (f'... {len(lines) - fitting + 1} more', PREDICTION)]

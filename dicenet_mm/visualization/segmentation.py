@@ -3,7 +3,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from matplotlib.font_manager import findfont
 from mmengine.registry import VISUALIZERS
 from mmengine.structures import PixelData
 from mmseg.visualization import SegLocalVisualizer
@@ -12,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 from dicenet_mm.evaluation.segmentation import segments
 
 from .detection import MIN_SIDE
+from .text import Captions, font_for
 
 
 @VISUALIZERS.register_module()
-class SegmentationVisualizer(SegLocalVisualizer):
+class SegmentationVisualizer(Captions, SegLocalVisualizer):
     """mmseg's visualizer with the classes in a legend beside the picture, not written over it; small ones are enlarged.
 
     The background, where the first class has that name, stays as it is. ``alpha`` is the opacity of the masks.
@@ -40,6 +40,7 @@ class SegmentationVisualizer(SegLocalVisualizer):
         picture = (image * (1 - alpha) + colours[labels] * alpha).round().astype(np.uint8)
         if with_labels:
             picture = np.hstack((picture, _legend(height, segments(mask, classes), classes, colours)))
+        picture = self.caption(picture)
         self.set_image(picture)
         return picture
 
@@ -47,7 +48,7 @@ class SegmentationVisualizer(SegLocalVisualizer):
 def _legend(height: int, found: Sequence[dict], classes: Sequence[str], colours: np.ndarray) -> np.ndarray:
     """(height, W, 3) uint8, RGB: a line for each class found, as wide for all pictures of these classes and height."""
     size = max(12, round(height / 30))
-    font = ImageFont.truetype(findfont('DejaVu Sans'), size)
+    font = ImageFont.truetype(font_for(classes), size)
     width = round(max(font.getlength(name) for name in classes) + 3.5 * size + font.getlength(' 100 %'))
     panel = Image.new('RGB', (width, height), 'white')
     draw = ImageDraw.Draw(panel)

@@ -1,7 +1,7 @@
 """Published weights by name: what there is, fetching it, and the authors' files in the form of this toolkit."""
 from .edgenets import edgenets_checkpoint
-from .index import BUILT_IN, ZooModel, find_zoo_model, matching, zoo_models
-from .load import is_zoo_name, load_zoo_model
+from .index import BUILT_IN, ZooModel, find_zoo_model, is_zoo_name, matching, zoo_models
+from .load import load_zoo_model
 from .table import table
 from .weights import cache_folder, fetch_weights, weights_file
 

@@ -13,6 +13,8 @@ from dicenet_mm.paths import toolkit_folder
 
 #: The detector that comes with the package: demo.py runs it, and training on small data starts from it.
 BUILT_IN = 'rtm-dicenet-1.0-voc-320'
+AUTHORS = 'edgenets/'  # what the names of their weights start with
+_FILES = {'.bin', '.ckpt', '.pt', '.pth', '.safetensors'}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ def zoo_models() -> dict[str, ZooModel]:
     root = toolkit_folder()
     files = _read(root / 'model-index.yml')['Import']
     return {entry['Name']: _model(entry) for file in files for entry in _read(root / file)['Models']}
+
+
+def is_zoo_name(text: str) -> bool:
+    """Whether a checkpoint is asked for by a name of :func:`zoo_models`, not by a path or address."""
+    if text.startswith(AUTHORS):
+        return True
+    path = Path(text)
+    return '://' not in text and path.suffix not in _FILES and not path.exists() and text in zoo_models()
 
 
 def find_zoo_model(name: str) -> ZooModel:

@@ -1,4 +1,5 @@
 """Hooks of the training loop, on runners made of what they read."""
+import logging
 from types import SimpleNamespace
 
 import cv2
@@ -17,7 +18,7 @@ def runner(tmp_path):
         hub.update_scalar('train/loss', 3 / (step + 1))
         hub.update_scalar('train/lr', 0.01)
     return SimpleNamespace(work_dir=str(tmp_path), iter=6, epoch=1, max_iters=30, max_epochs=3, message_hub=hub,
-                           logger=None)
+                           logger=logging.getLogger('runner'), val_dataloader=range(4))
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
@@ -57,18 +58,45 @@ def test_curves_without_anything_to_draw(runner, tmp_path):
 
 def test_progress_bar_is_for_terminals(runner, capsys):
     hook = ProgressBarHook()
+    hook.before_run(runner)
     hook.before_train(runner)
     hook.after_train_iter(runner, 0)
     hook.after_train(runner)
-    assert hook.bar.disable and capsys.readouterr().err == ''
+    hook.after_run(runner)
+    assert capsys.readouterr().err == '' and not runner.logger.handlers
+
+
+def test_elsewhere_a_line_breaks_a_long_silence(runner, monkeypatch, caplog):
+    """Half a minute without a line, in training and in validating; what others log counts."""
+    now = [0.]
+    monkeypatch.setattr('time.monotonic', lambda: now[0])
+    caplog.set_level('INFO', 'runner')
+    hook = ProgressBarHook()
+    hook.before_run(runner)
+    hook.before_train(runner)
+    for now[0] in (10., 29., 31., 40.):
+        hook.after_train_iter(runner, 0)
+    assert caplog.messages == ['epoch 2/3: 9 of 30 iterations in 00:31, 03:37 left, loss 0.1, lr 0.01']
+    now[0] = 50.
+    runner.logger.info('of another')
+    now[0] = 70.
+    hook.before_val(runner)
+    hook.after_val_iter(runner, 0)
+    now[0] = 81.
+    hook.after_val_iter(runner, 1)
+    hook.after_val(runner)
+    hook.after_train(runner)
+    hook.after_run(runner)
+    assert caplog.messages[2:] == ['validation: 2 of 4 iterations in 00:11, 00:11 left']
 
 
 def test_progress_bar_shows(runner, monkeypatch, capsys):
     monkeypatch.setattr('sys.stderr.isatty', lambda: True, raising=False)
     hook = ProgressBarHook()
-    runner.logger = __import__('logging').getLogger('progress')
+    hook.before_run(runner)
     hook.before_train(runner)
     hook.after_train_iter(runner, 0)
     hook.after_train(runner)
+    hook.after_run(runner)
     shown = capsys.readouterr().err
     assert 'epoch 2/3' in shown and '7/30' in shown and 'loss=0.1' in shown and 'lr=0.01' in shown

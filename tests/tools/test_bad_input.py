@@ -2,10 +2,14 @@
 
 This is what a person meets. The variants of a sentence are tested where it is worded: readers, checks, hooks.
 """
+import argparse
 import errno
+import importlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -42,7 +46,7 @@ def folder(original, tmp_path, monkeypatch):
 
 
 def train(*options):
-    return ['train.py', CONFIG, '--cfg-options', 'train_cfg.max_epochs=1', *SMALL, *options]
+    return ['train.py', CONFIG, '--overwrite', '--cfg-options', 'train_cfg.max_epochs=1', *SMALL, *options]
 
 
 def check(*options, checkpoint=CHECKPOINT):
@@ -101,7 +105,8 @@ def nothing():
     (cut(f'{IMAGES}/000005.jpg'), check(), f'{IMAGES}/000005.jpg cannot be read as an image'),
     (write('photo.jpg'), ['demo.py', 'photo.jpg', '--weights', CHECKPOINT],
      'none of the files can be read: photo.jpg'),
-    (write(CHECKPOINT, 'not a checkpoint'), check(), f'{CHECKPOINT} cannot be read as a checkpoint ('),
+    (write(CHECKPOINT, 'not a checkpoint'), check(), f'{CHECKPOINT} is a text, not a checkpoint: '),
+    (cut(CHECKPOINT), check(), f'{CHECKPOINT} cannot be read as a checkpoint'),
     # of another kind
     (nothing, check('model.backbone.widen_factor=0.2'),
      f'{CHECKPOINT} does not fit this model: is it of another width, class count or task?'),
@@ -114,8 +119,68 @@ def nothing():
     (nothing, train('model.backbone.widen_factor=3'), 'widen_factor must be one of 0.1, 0.2, 0.5'),
     (nothing, ['demo.py', 'photo.jpg', '--weights', CHECKPOINT, '--out-dir', '.'],
      'photo.jpg lies in ., where results would be written over it: give another --out-dir'),
+    (nothing, [*train(), '--work-dir', 'photo.jpg'], '--work-dir photo.jpg: photo.jpg is a file: name a folder'),
+    (nothing, [*train(), '--work-dir', '/proc/new'], '--work-dir /proc/new cannot be written to ('),
+    (nothing, [*check(), '--out', 'photo.jpg/found.json'],
+     '--out photo.jpg: photo.jpg is a file: name a folder'),
+    (nothing, ['train.py', CONFIG],
+     'work_dirs/ssd_dicenet_300_voc0712 holds a training already, whose newest checkpoint '
+     'is epoch_1.pth: give --resume to continue it, --overwrite to delete it and start anew, or another --work-dir'),
+    (nothing, [*train(), '--resume'], '--resume continues a training and --overwrite deletes it: give one of them'),
+    (nothing, ['train.py', CONFIG, '--data', 'photo.jpg'], 'photo.jpg is a file: --data takes the folder'),
+    (nothing, check(checkpoint='photo.jpg'), 'photo.jpg is a JPEG picture, not a checkpoint: '),
+    (write('notes.pth', ''), check(checkpoint='notes.pth'), 'notes.pth is empty, not a checkpoint: '),
+    (nothing, [*check(), '--launcher', 'pytorch'], '--launcher pytorch is for processes that torchrun has started, and '
+     'it has not (RANK is not set): start them with "torchrun --nproc-per-node 4 {root}/tools/test.py ..."'),
+    # the command line
+    (nothing, ['train.py', CONFIG, '--amo'],
+     'there is no option --amo: did you mean --amp? (--help lists the options)'),
+    (nothing, ['train.py', CONFIG, 'photo.jpg'], 'photo.jpg is one argument too many'),
+    (nothing, ['train.py'], 'the following arguments are required: config'),
+    (nothing, train('modl.backbone.widen_factor=1'), '--cfg-options modl.backbone.widen_factor: a configuration has no '
+     'modl; did you mean model?'),
+    (nothing, train('model.bakbone.widen_factor=1'), '--cfg-options model.bakbone.widen_factor: model has no bakbone; '
+     'did you mean backbone?'),
+    (nothing, train('model.backbone.widen_facto=1'), '--cfg-options model.backbone.widen_facto: model.backbone has no '
+     'widen_facto; did you mean widen_factor?'),
+    (nothing, train('model.backbone.colour=1'),
+     '--cfg-options model.backbone.colour: model.backbone is a DiCENet, which '
+     'takes no colour; it takes '),
+    (nothing, train('model.backbone.type=DiceNett'),
+     '--cfg-options model.backbone.type=DiceNett: there is no DiceNett; '
+     'did you mean DiCENet?'),
+    (nothing, train('default_hooks.chekpoint.interval=2'), '--cfg-options default_hooks.chekpoint.interval: '
+     'default_hooks has no chekpoint; did you mean checkpoint?'),
+    (nothing, train('val_dataloader.dataset.pipeline.99.scale=3'), '--cfg-options val_dataloader.dataset.pipeline.99.'
+     'scale: val_dataloader.dataset.pipeline is a list, whose parts are 0 to 3, and 99 is none of them'),
+    (nothing, train('train_pipeline.0.type=Resize'),
+     '--cfg-options train_pipeline.0.type: train_pipeline only helps to '
+     'write the configuration file, and changing it here would change nothing'),
+    (nothing, train('train_dataloader=8'),
+     '--cfg-options train_dataloader=8: train_dataloader has parts (batch_size, '),
+    (nothing, train('train_dataloader.batch_size.x=8'), '--cfg-options train_dataloader.batch_size.x: '
+     'train_dataloader.batch_size is 24, which has no x'),
+    (nothing, train('train_cfg.max_iters=5'), '--cfg-options train_cfg.max_iters: train_cfg is a EpochBasedTrainLoop, '
+     'which takes no max_iters; its length is train_cfg.max_epochs=100'),
+    (nothing, train('train_dataloader.batch_size=eight'), '--cfg-options train_dataloader.batch_size=eight: '
+     'train_dataloader.batch_size is 24 here, so give a number'),
+    (nothing, train('train_dataloader.drop_last=yes'), '--cfg-options train_dataloader.drop_last=yes: '
+     'train_dataloader.drop_last is True here, so give True or False'),
+    (nothing, train('train_dataloader.batch_size=0'),
+     'train_dataloader.batch_size is 0: give a whole number from 1 on'),
+    (nothing, train('train_dataloader.batch_size=2.5'),
+     'train_dataloader.batch_size is 2.5: give a whole number from 1'),
+    (nothing, train('train_dataloader.num_workers=-1'),
+     'train_dataloader.num_workers is -1: give a whole number from 0'),
+    (nothing, train('train_cfg.max_epochs=0.5'), 'train_cfg.max_epochs is 0.5: give a whole number from 1 on'),
+    (nothing, train('optim_wrapper.optimizer.lr=-1'), 'optim_wrapper.optimizer.lr is -1: give a number above 0'),
+    (nothing, train('test_dataloader.dataset.metainfo.classes=bolt'), 'test_dataloader.dataset.metainfo.classes is the '
+     "text 'bolt', whose letters would be the classes: a single class is written with a comma, ('bolt',)"),
+    (nothing, train('model.backbone.out_indices=(1,2'),
+     '--cfg-options: the brackets of model.backbone.out_indices=(1,2 '
+     'do not close'),
     (nothing, ['train.py', CONFIG, '--device', 'tpu'], '--device takes cpu, cuda or cuda:N, got tpu'),
-    (nothing, ['train.py', CONFIG, '--cfg-options', 'foo'], '--cfg-options takes KEY=VALUE pairs'),
+    (nothing, ['train.py', CONFIG, '--cfg-options', 'foo'], '--cfg-options takes KEY=VALUE pairs, such as'),
     (nothing, [*check(), '--eval', 'mIoU'], 'mIoU is not a metric of this configuration; it has mAP'),
     # batches
     (nothing, train('train_dataloader.batch_size=1'), 'SSD cannot train on a batch of one image, since batch '
@@ -124,7 +189,7 @@ def nothing():
      'train_dataloader.drop_last takes only full ones: set train_dataloader.batch_size to 8 or less'),
     # while training
     (nothing, train('train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=1e30', 'optim_wrapper.accumulative_counts=1'),
-     'loss_cls, loss_bbox became nan in iteration 2 (epoch 1): the last good checkpoint is '),
+     'loss_cls, loss_bbox became nan in iteration 2 (epoch 1): no checkpoint was saved yet'),
 ])
 def test_one_sentence(spoil, args, sentence, folder):
     spoil()
@@ -171,7 +236,7 @@ def test_interruptions(error, sentence, folder, monkeypatch):
         raise error
     monkeypatch.setattr('torch.save', stop)
     with pytest.raises(SystemExit) as stopped:
-        command(*train())
+        command('train.py', CONFIG, '--resume', '--cfg-options', 'train_cfg.max_epochs=2', *SMALL)
     assert stopped.value.code == sentence
     assert torch.load(CHECKPOINT, weights_only=True)['meta']['epoch'] == 1
 
@@ -191,3 +256,40 @@ def test_what_training_leaves_out_is_counted_once(folder, capfd):
 def test_traceback_on_request(folder):
     with pytest.raises(UserError):
         command(*train(), '--traceback', '--data', 'mine')
+
+
+@pytest.mark.parametrize('args', [
+    ['train.py', 'nothing.py'], ['test.py', CONFIG, 'nothing.pth'], ['demo.py', 'nothing.jpg', '--weights', CONFIG],
+    ['train.py', CONFIG, '--data', 'nothing'], ['train.py', CONFIG, '--cfg-options', 'modl.x=1']])
+def test_mistakes_are_told_before_torch_is_imported(args, tmp_path):
+    """Which takes seconds, and on a busy machine many."""
+    script, *rest = args
+    told = subprocess.run([sys.executable, '-X', 'importtime', ROOT / 'tools' / script, *rest], cwd=tmp_path, text=True,
+                          capture_output=True)
+    assert told.returncode == 1 and told.stderr.splitlines()[-1].startswith('error: ')
+    assert not re.search(r'\| +(torch|cv2|mmdet)$', told.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize('error,sentence', [
+    (PermissionError(13, 'Permission denied', 'work_dirs/a.pth'), 'error: you may not do that (work_dirs/a.pth): '
+     'change the permissions'),
+    (FileExistsError(17, 'File exists', 'a.txt'), 'error: a.txt is a file: give another path'),
+    (FileNotFoundError(2, 'No such file', 'a.json'), 'error: there is no a.json: check the path'),
+    (OSError(5, 'Input/output error'), 'error: the disk fails (Input/output error): '),
+    (TypeError("f() got an unexpected keyword argument 'x'"), "error: f() got an unexpected keyword argument 'x' "
+     '(--traceback shows where)'),
+    (KeyError('Foo is not in the model registry. Please check'), 'error: Foo is not in the model registry: check the '
+     'name, or add what registers it to custom_imports'),
+    (RuntimeError('CUDA out of memory. Tried to allocate 2 GiB'), 'error: the memory is full: lower '),
+    (RuntimeError('DataLoader worker (pid 3) exited unexpectedly'), 'error: DataLoader worker (pid 3) exited '
+     'unexpectedly: the system stopped it, mostly since memory ran out'),
+    (ModuleNotFoundError("No module named 'mmengine'", name='mmengine'), 'error: mmengine is not installed for '),
+])
+def test_errors_of_the_machine(error, sentence, monkeypatch):
+    """Wherever they come from."""
+    def stop(args):
+        raise error
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module('command').main(stop, lambda: argparse.Namespace(traceback=False))
+    assert stopped.value.code.startswith(sentence)

@@ -83,7 +83,7 @@ def test_other_forms_of_the_model(trained, option, monkeypatch, tmp_path):
     assert 0 <= json.loads((tmp_path / 'metrics.json').read_text())['pascal_voc/mAP'] <= 1
 
 
-def test_demo(trained, monkeypatch, tmp_path):
+def test_demo(trained, monkeypatch, tmp_path, capsys):
     _, work_dir, _ = trained
     monkeypatch.chdir(tmp_path)
     for name, image in (('a/one.jpg', scene(1)[0]), ('b/one.jpg', scene(2, (1200, 700))[0]),
@@ -96,17 +96,24 @@ def test_demo(trained, monkeypatch, tmp_path):
     for index in range(3):
         writer.write(scene(index)[0])
     writer.release()
-    with pytest.warns(UserWarning, match='broken.jpg cannot be read as an image'):
-        command('demo.py', 'a/one.jpg', 'b', '*.avi', '--weights', work_dir / 'epoch_3.pth', '--score-thr', '0.05',
-                '--batch-size', '2')
+    args = ['demo.py', 'a/one.jpg', 'b', '*.avi', '--weights', work_dir / 'epoch_3.pth', '--batch-size', '2']
+    command(*args, '--score-thr', '0.05')
+    assert 'note: b/broken.jpg cannot be read as an image: it is left out\n' in capsys.readouterr().err
     predictions = json.loads(Path('outputs/predictions.json').read_text())
     assert [(Path(p['input']).name, p.get('frame')) for p in predictions] == [
         ('one.jpg', None), ('one.jpg', None), ('two.png', None), *(('film.avi', frame) for frame in range(3))]
     assert all(d['score'] >= 0.05 for p in predictions for d in p['detections'])
     assert {p.name for p in Path('outputs').iterdir()} == {
         'predictions.json', 'one.jpg', 'one_2.jpg', 'two.jpg', 'film.mp4'}
+    assert all(Path('outputs', p['output']).is_file() for p in predictions)
     film = cv2.VideoCapture('outputs/film.mp4')
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    with pytest.raises(SystemExit, match='error: outputs holds the results of another run: give another --out-dir, or '
+                                         '--overwrite'):
+        command(*args)
+    Path('outputs/mine.txt').touch()
+    command('demo.py', 'b/two.png', '--weights', work_dir / 'epoch_3.pth', '--overwrite')
+    assert {p.name for p in Path('outputs').iterdir()} == {'predictions.json', 'two.jpg', 'mine.txt'}
 
 
 def test_get_flops(capsys):

@@ -52,4 +52,30 @@ def test_truth_and_prediction_side_by_side():
     sample = DetDataSample(gt_instances=truth, pred_instances=found)
     visualizer.add_datasample('', np.full((640, 640, 3), 127, np.uint8), sample)
     picture = visualizer.get_image()
-    assert picture.shape == (640, 1280, 3) and (picture[:, :640] != 127).any() and (picture[:, 640:] == 127).all()
+    assert picture.shape[0] > 640 and picture.shape[1] == 1280  # with a line of captions above
+    picture = picture[-640:]
+    assert (picture[:, :640] != 127).any() and (picture[:, 640:] == 127).all()
+
+
+def test_one_object_is_drawn_as_its_best_class_only():
+    """Two classes on one object, and a third box beside it."""
+    boxes, scores = [[100, 100, 500, 500], [105, 100, 500, 500], [520, 100, 600, 500]], [0.9, 0.8, 0.7]
+    picture = draw((640, 640), boxes, scores, [0, 1, 1])
+    assert tuple(picture[300, 101]) == (255, 0, 0) and not (picture[300, 104:120] == (0, 0, 255)).all(1).any()
+    assert (picture[300, 515:525] == (0, 0, 255)).all(1).any()
+
+
+def test_truth_and_prediction_have_captions():
+    visualizer = DetectionVisualizer()
+    visualizer.dataset_meta = dict(classes=('cat', ), palette=[(255, 0, 0)])
+    box = dict(bboxes=torch.tensor([[10., 10., 60., 60.]]), labels=torch.tensor([0]))
+    sample = DetDataSample(gt_instances=InstanceData(**box), pred_instances=InstanceData(**box, scores=torch.ones(1)))
+    image = np.full((640, 640, 3), 127, np.uint8)
+    visualizer.add_datasample('', image, sample)
+    both = visualizer.get_image()
+    strip = both[:both.shape[0] - 640]
+    assert strip.shape[0] > 10 and (strip[:, :640] != strip[:, 640:]).any()  # two different lines of text on white
+    assert all((strip[:, side] == 255).mean() > 0.5 and (strip[:, side] == 0).any()
+               for side in (slice(640), slice(640, None)))
+    visualizer.add_datasample('', image, sample, draw_gt=False)
+    assert visualizer.get_image().shape == (640, 640, 3)

@@ -3,11 +3,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmdet.datasets import CocoDataset, VOCDataset
-from mmdet.visualization import get_palette
 from mmengine.config import Config
 
 from dicenet_mm.datasets.files import head
 from dicenet_mm.errors import UserError
+from dicenet_mm.visualization.text import class_colours
 
 from ..inputs import IMAGES
 from .coco import find_coco, read_coco_layout, why_not_coco
@@ -98,7 +98,7 @@ def palette(classes: Sequence[str]) -> list[tuple[int, int, int]]:
         if set(classes) == set(known['classes']):
             colours = dict(zip(known['classes'], known['palette']))
             return [colours[name] for name in classes]
-    return [tuple(map(int, colour)) for colour in get_palette('random', len(classes))]
+    return class_colours(len(classes))
 
 
 def _with_data(loader: dict, datasets: Sequence[dict]) -> dict:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmdet.visualization import get_palette
 from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 
 from dicenet_mm.datasets.files import class_name, head, is_litter, read_lines
 from dicenet_mm.datasets.segmentation import IGNORED, mask_values
 from dicenet_mm.errors import UserError
+from dicenet_mm.visualization.text import class_colours
 
 from ..inputs import IMAGES
 from .config import replace_data_set, with_classes
@@ -80,8 +80,9 @@ def palette(classes: Sequence[str]) -> list[tuple[int, int, int]]:
     for known in (PascalVOCDataset.METAINFO, CityscapesDataset.METAINFO):
         if tuple(classes) == known['classes']:
             return [tuple(colour) for colour in known['palette']]
-    colours = [tuple(map(int, colour)) for colour in get_palette('random', len(classes))]
-    return [(0, 0, 0), *colours[1:]] if classes[0] == 'background' else colours
+    if classes[0] == 'background':
+        return [(0, 0, 0), *class_colours(len(classes) - 1)]
+    return class_colours(len(classes))
 
 
 def _splits(folder: Path) -> tuple[dict[str, Pairs], list[str]]:
