@@ -22,6 +22,7 @@ setup: $(STAMP)  ## create VENV with the versions of requirements/STACK.txt and 
 $(STAMP):
 	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -r requirements/$(STACK).txt
+	@echo 'compiling the operators, which takes some minutes and is said no more of'
 	$(PY) -m pip install --no-build-isolation --no-deps -e .
 	$(PY) -m pip check
 	rm -f $(VENV)/.setup-*
@@ -31,8 +32,8 @@ QUICK := work_dirs/quickstart
 quickstart: setup  ## train, test and try a small detector on built-in data; interrupted, it goes on where it was
 	$(PY) tools/demo.py --out-dir outputs/photographs
 	$(PY) tools/train.py configs/quickstart.py --resume
-	$(PY) tools/test.py configs/quickstart.py "$$(ls -t $(QUICK)/best_*.pth | head -n 1)" --eval mAP --fuse
-	$(PY) tools/demo.py --model quickstart --out-dir outputs/quickstart
+	$(PY) tools/test.py configs/quickstart.py $(QUICK) --eval mAP --fuse
+	$(PY) tools/demo.py --model quickstart --out-dir outputs/quickstart --overwrite
 	@printf '%s\n' '' 'quickstart is done:' \
 		'  pictures    outputs/quickstart/*.jpg, what was found in outputs/quickstart/predictions.json' \
 		'  curves      $(QUICK)/curves.png' \

@@ -33,4 +33,5 @@ accuracy = dict(type='TopAccuracy')
 evaluators = dict(accuracy=accuracy)
 val_evaluator = accuracy
 test_evaluator = val_evaluator
+auto_scale_lr = dict(enable=False, base_batch_size=128)
 default_hooks = dict(checkpoint=dict(save_best='accuracy/top1'))

@@ -18,3 +18,4 @@ val_dataloader = dict(
     dataset=dict(_delete_=True, type='DigitsDataset', split='val', test_mode=True, pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=20, val_interval=2)
+auto_scale_lr = dict(base_batch_size=32)

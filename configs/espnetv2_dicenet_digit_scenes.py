@@ -13,4 +13,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=100),
     dict(type='CosineAnnealingLR', eta_min=1e-5, convert_to_iter_based=True),  # ends with the training
 ]
+auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=1, save_best='mIoU'))

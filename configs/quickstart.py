@@ -29,4 +29,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=100),
     dict(type='CosineAnnealingLR', eta_min=1e-5, convert_to_iter_based=True),
 ]
+auto_scale_lr = dict(enable=False, base_batch_size=16)
+randomness = dict(seed=0)  # the same weights and batches every time: README.md says what comes of them
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP_50'))

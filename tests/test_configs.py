@@ -1,4 +1,5 @@
 """Every configuration: what it names exists, its model is built, and one key sets its width."""
+import re
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,13 @@ def test_configuration(name):
 def named(registry, part):
     with registry.switch_scope_and_registry(None) as scoped:
         assert scoped.get(part['type']) is not None, part
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_the_rate_is_for_the_batch_that_is_trained_with(name):
+    """So that --auto-scale-lr changes nothing on one process: images of a step x accumulated steps. E300-B2048, which
+    is for four processes, names its batch."""
+    cfg = Config.fromfile(FOLDER / name, import_custom_modules=False)
+    batch = cfg.train_dataloader.batch_size * cfg.optim_wrapper.get('accumulative_counts', 1)
+    named = re.search(r'_b(\d+)', name)
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=int(named[1]) if named else batch)

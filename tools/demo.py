@@ -14,7 +14,8 @@ def parse_args():
     made = command.parser(__doc__)
     made.add_argument('inputs', nargs='*', metavar='INPUT', help='images, videos, folders of them, or patterns')
     which = made.add_mutually_exclusive_group()
-    which.add_argument('--weights', metavar='CHECKPOINT', help='checkpoint, or the work directory of a training, whose best one is taken')
+    which.add_argument('--weights', metavar='CHECKPOINT',
+                       help='checkpoint, or the work directory of a training, whose best one is taken')
     which.add_argument('--model', metavar='NAME',
                        help='what was trained in work_dirs/NAME, or published weights, fetched when they are first '
                             'used; "list" lists both (default: the built-in detector)')

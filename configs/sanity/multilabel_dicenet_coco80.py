@@ -17,3 +17,4 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=40, val_interval=10)
 optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-2, weight_decay=0.05))
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-5)]
+auto_scale_lr = dict(base_batch_size=16)

@@ -37,3 +37,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20),
     dict(type='CosineAnnealingLR', T_max=15, eta_min=1e-5),
 ]
+auto_scale_lr = dict(base_batch_size=16)

@@ -2,7 +2,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
 from dicenet_mm.errors import UserError
@@ -44,6 +43,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir
 
 def set_launcher(cfg: Config, launcher: str) -> None:
     """Say how several processes were started; without a GPU they talk through gloo."""
+    import torch  # here, since it takes seconds
     cfg.launcher = launcher
     if not torch.cuda.is_available() and cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend') == 'nccl':
         cfg.env_cfg.dist_cfg.backend = 'gloo'

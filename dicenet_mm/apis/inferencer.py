@@ -16,7 +16,7 @@ from dicenet_mm.inference.fuse import fuse
 
 from .arrays import ImageLike, to_arrays
 from .config import load_config
-from .weights import load_weights
+from .weights import load_weights, require_converted
 
 
 class Inferencer:
@@ -45,6 +45,7 @@ class Inferencer:
     def __init__(self, weights: str, config: str | None = None, device: str | None = None, fused: bool = True,
                  trust: bool = False):
         checkpoint = read_checkpoint(weights)
+        require_converted(checkpoint, weights)
         #: What the checkpoint, or the configuration, says of the network.
         self.network = Network.from_config(load_config(config)) if config else _described(checkpoint, weights, trust)
         model = self.network.build(checkpoint.get('state_dict', checkpoint))

@@ -30,9 +30,10 @@ KEYS = dict(
               'stride', 'threshold', 'topk'},
     train_cfg={'allowed_border', 'assigner', 'debug', 'neg_pos_ratio', 'pos_weight', 'sampler', 'smoothl1_beta',
                'use_giou'})
-#: Arguments of mmengine's loops.
-LOOPS = dict(EpochBasedTrainLoop={'dynamic_intervals', 'max_epochs', 'val_begin', 'val_interval'},
-             IterBasedTrainLoop={'dynamic_intervals', 'max_iters', 'val_begin', 'val_interval'},
+#: Arguments of the loops, by their type.
+_EPOCHS = {'dynamic_intervals', 'max_epochs', 'val_begin', 'val_interval'}
+_STEPS = {'dynamic_intervals', 'max_iters', 'val_begin', 'val_interval'}
+LOOPS = dict(EpochBasedTrainLoop=_EPOCHS, ExactEpochLoop=_EPOCHS, IterBasedTrainLoop=_STEPS, ExactIterLoop=_STEPS,
              ValLoop={'fp16'}, TestLoop={'fp16'})
 #: Arguments that mmengine takes out before a class sees them.
 TAKEN = {'type', '_scope_', 'priority', 'init_cfg', 'by_epoch', 'convert_to_iter_based', 'optimizer', 'constructor',

@@ -26,6 +26,18 @@ def read_pretrained(cfg: Config) -> dict | None:
     return backbone
 
 
+def require_converted(checkpoint: dict, path: str) -> None:
+    """Refuse a file of the paper's authors as they published it.
+
+    Raises:
+        UserError: If its weights have the authors' names; the message names the command that converts it.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    if any(str(name).removeprefix('module.').startswith(('base_net.', 'level1.', 'level2_0.')) for name in weights):
+        raise UserError(f"{path} is a file of the paper's authors (EdgeNets): convert it first, python "
+                        f'tools/convert_edgenets.py {path} converted.pth')
+
+
 def require_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
     """Refuse a start for another training that has nothing to give, or a backbone of another shape.
 
@@ -34,6 +46,7 @@ def require_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
     Raises:
         UserError: If no weight fits, or one of the backbone has another shape, naming it.
     """
+    require_converted(checkpoint, path)
     weights, own = checkpoint.get('state_dict', checkpoint), model.state_dict()
     shared = [name for name in weights if name in own]
     if not shared:
@@ -59,6 +72,7 @@ def load_weights(model: nn.Module, checkpoint: dict, path: str) -> None:
     Raises:
         UserError: If a weight is missing, left over, or of another shape, naming the first of them.
     """
+    require_converted(checkpoint, path)
     try:
         model.load_state_dict(checkpoint.get('state_dict', checkpoint))
     except RuntimeError as error:

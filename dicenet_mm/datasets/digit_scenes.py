@@ -21,6 +21,7 @@ scikit-learn's ``datasets/images/README.txt``.
 """
 import json
 import os
+import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -30,6 +31,7 @@ import numpy as np
 from mmengine.registry import DATASETS
 from PIL import Image
 from pycocotools import mask as rle
+from tqdm import tqdm
 
 from .detection import CheckedCocoDataset
 
@@ -218,7 +220,10 @@ def _write_split(folder, split, image_ids, size, seed):
     voc = folder / 'VOC2007'
     sources = load_split(split)
     images, annotations = [], []
-    for index, image_id in enumerate(image_ids):
+    # the built-in data set takes half a minute, and on a busy machine several times that
+    shown = tqdm(image_ids, desc=f'making DigitScenes ({split})', unit='scene', disable=len(image_ids) < 100,
+                 mininterval=0.5 if sys.stderr.isatty() else 30)
+    for index, image_id in enumerate(shown):
         rng = np.random.default_rng([seed, ('train', 'val').index(split), index])
         image, labels, masks = draw_scene(*sources, size, rng)
         name = f'{image_id:06d}'

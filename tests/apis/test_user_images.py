@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 CLASSES = dict(ant=3, bee=10, cat=4)
 
 
-def use(tmp_path, folder, splits=('train', 'val'), name='dicenet_small_data.py', classes=None):
+def use(tmp_path, folder, splits=('train', 'val'), name='classification_dicenet_small_data.py', classes=None):
     cfg = load_config(str(CONFIGS / name), {'train_dataloader.batch_size': 2}, str(tmp_path / 'work'))
     notes = use_data(cfg, str(folder), splits, classes)
     return cfg, notes, check_data(cfg, [*splits, 'test'])
@@ -107,7 +107,8 @@ def test_head_of_another_class_count(tmp_path, monkeypatch):
     options = {f'{split}_dataloader.dataset': dict(type='ImageFolderDataset', data_root=f'data/mine/{split}')
                for split in ('train', 'val')}
     for count in (2, 4):
-        cfg = load_config(str(CONFIGS / 'dicenet_small_data.py'), {**options, 'model.head.num_classes': count})
+        cfg = load_config(str(CONFIGS / 'classification_dicenet_small_data.py'),
+                          {**options, 'model.head.num_classes': count})
         with pytest.raises(UserError, match=f'has 3 classes .* but LinearClsHead has num_classes={count}: set it to 3'):
             check_data(cfg)
 
@@ -164,7 +165,7 @@ def test_folders_from_data_to_pictures(tmp_path, monkeypatch):
     """Three classes of three colours: learned, tested in all forms, and listed by the demo."""
     monkeypatch.chdir(tmp_path)
     make_folders('mine', dict(red=12, green=12, blue=12))
-    in_64('dicenet_small_data.py').dump('c.py')
+    in_64('classification_dicenet_small_data.py').dump('c.py')
     command('train.py', 'c.py', '--work-dir', 'work', '--data', 'mine', *FAST, 'train_cfg.max_epochs=30',
             'train_cfg.val_interval=30', 'param_scheduler.0.end=4')
     metrics = {}

@@ -1,4 +1,5 @@
 """Hooks of the training loop, on runners made of what they read."""
+import csv
 import logging
 from types import SimpleNamespace
 
@@ -6,8 +7,9 @@ import cv2
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from mmengine.runner import EpochBasedTrainLoop
 
-from dicenet_mm.engine.hooks import CurvesHook, InvalidLossHook, ProgressBarHook
+from dicenet_mm.engine.hooks import CurvesHook, InvalidLossHook, MetricsTableHook, ProgressBarHook
 from dicenet_mm.errors import UserError
 
 
@@ -100,3 +102,25 @@ def test_progress_bar_shows(runner, monkeypatch, capsys):
     hook.after_run(runner)
     shown = capsys.readouterr().err
     assert 'epoch 2/3' in shown and '7/30' in shown and 'loss=0.1' in shown and 'lr=0.01' in shown
+
+
+def test_metrics_side_by_side(runner, tmp_path, caplog):
+    """Three evaluations, the second again after resuming from the first; metrics of single classes are left out."""
+    caplog.set_level('INFO', 'runner')
+    runner.train_loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    runner.val_dataloader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=('person', 'car'))))
+    for part in ([(1, 0.1), (2, 0.2)], [(2, 0.25), (3, 0.3)]):
+        hook = MetricsTableHook()
+        hook.before_train(runner)
+        for runner.epoch, score in part:
+            runner.message_hub.update_scalar('train/loss', 10 * score)
+            runner.message_hub.update_scalar('train/loss', 20 * score)
+            hook.after_val_epoch(runner, {'pascal_voc/mAP': score, 'pascal_voc/AP/person': 1., 'time': 'text'})
+    with open(tmp_path / 'metrics.csv') as file:
+        rows = list(csv.DictReader(file))
+    assert [(row['epoch'], row['loss'], row['pascal_voc/mAP']) for row in rows] == [
+        ('1', '1.5', '0.1'), ('2', '3.75', '0.25'), ('3', '4.5', '0.3')]
+    assert 'pascal_voc/AP/person' not in rows[0]
+    table = [line.split() for line in caplog.messages[-1].strip().splitlines()]
+    assert table == [['epoch', 'loss', 'lr', 'mAP'], ['1', '1.5', '0.01', '0.1'], ['2', '3.75', '0.01', '0.25'],
+                     ['3', '4.5', '0.01', '0.3']]

@@ -160,7 +160,7 @@ def nothing():
      '--cfg-options train_dataloader=8: train_dataloader has parts (batch_size, '),
     (nothing, train('train_dataloader.batch_size.x=8'), '--cfg-options train_dataloader.batch_size.x: '
      'train_dataloader.batch_size is 24, which has no x'),
-    (nothing, train('train_cfg.max_iters=5'), '--cfg-options train_cfg.max_iters: train_cfg is a EpochBasedTrainLoop, '
+    (nothing, train('train_cfg.max_iters=5'), '--cfg-options train_cfg.max_iters: train_cfg is a ExactEpochLoop, '
      'which takes no max_iters; its length is train_cfg.max_epochs=100'),
     (nothing, train('train_dataloader.batch_size=eight'), '--cfg-options train_dataloader.batch_size=eight: '
      'train_dataloader.batch_size is 24 here, so give a number'),

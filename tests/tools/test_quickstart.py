@@ -16,7 +16,7 @@ ONE_PROCESS = [f'{split}_dataloader.{key}' for split in ('train', 'val', 'test')
                for key in ('num_workers=0', 'persistent_workers=False')]
 
 
-def test_quickstart(tmp_path, monkeypatch):
+def test_quickstart(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('DICENET_MM_CACHE', str(tmp_path))
     scenes = [f'{split}_dataloader.dataset.scenes.{key}' for split in ('train', 'val', 'test')
@@ -24,8 +24,17 @@ def test_quickstart(tmp_path, monkeypatch):
     options = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', *scenes, *ONE_PROCESS]
     config = ROOT / 'configs/quickstart.py'
     command('train.py', config, '--resume', *options)
+    told = capfd.readouterr().out
     best, = Path('work_dirs/quickstart').glob('best_*.pth')
-    command('test.py', config, best, '--eval', 'mAP', '--fuse', *options)
+    assert told.startswith('no checkpoint in work_dirs/quickstart to resume from: training starts at the beginning\n')
+    assert 'quickstart: SSD, 0.24 M parameters, on 16 images (train) + 4 images (val)\n' in told
+    assert f'best checkpoint: {best} (' in told and f'tools/demo.py PICTURE --weights {best}\n' in told
+    assert 'System environment' not in told and 'Hooks will be' not in told and len(told.splitlines()) < 60
+    log, = Path('work_dirs/quickstart').glob('*/*.log')
+    assert all(part in log.read_text() for part in ('System environment', 'optim_wrapper = ', 'Hooks will be executed'))
+    rows = Path('work_dirs/quickstart/metrics.csv').read_text().splitlines()
+    assert rows[0].startswith('epoch,loss,lr,coco/bbox_mAP,') and len(rows) == 2 and 'zero' not in rows[0]
+    command('test.py', config, 'work_dirs/quickstart', '--eval', 'mAP', '--fuse', *options)
     assert 'coco/bbox_mAP_50' in json.loads(Path('work_dirs/quickstart/metrics.json').read_text())
     command('demo.py', '--model', 'quickstart', '--out-dir', 'outputs/quickstart')
     assert len(list(Path('outputs/quickstart').glob('*.jpg'))) == 6
@@ -34,8 +43,8 @@ def test_quickstart(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('name,start', [
     ('ssd_dicenet_300_small_data', []), ('rtm_dicenet_320_small_data', ['--from', 'scratch'])])
-def test_small_data(name, start, tmp_path, monkeypatch):
-    """Fewer images than a batch, resumed after the first two of three steps."""
+def test_small_data(name, start, tmp_path, monkeypatch, capfd):
+    """Fewer images than a batch, resumed after the first two of three steps, and once more with nothing left to do."""
     monkeypatch.chdir(tmp_path)
     make_voc('mine', dict(trainval=5), classes=('bolt', 'axle'))
     args = ['train.py', ROOT / f'configs/{name}.py', '--data', 'mine', *start, '--cfg-options',
@@ -45,7 +54,12 @@ def test_small_data(name, start, tmp_path, monkeypatch):
     command(args[0], args[1], '--resume', *args[2:], 'train_cfg.max_iters=3')
     folder = Path('work_dirs', name)
     assert {'iter_2.pth', 'iter_3.pth'} <= {path.name for path in folder.glob('*.pth')}
-    assert 'resumed epoch: 0, iter: 2' in ''.join(path.read_text() for path in folder.glob('*/*.log'))
+    log = ''.join(path.read_text() for path in folder.glob('*/*.log'))
+    assert 'resumed epoch: 0, iter: 2' in log
+    assert 'resuming goes on with the rate and schedule of' in log and '.end is 2, not 3' in log
+    capfd.readouterr()
+    command(args[0], args[1], '--resume', *args[2:], 'train_cfg.max_iters=3')
+    assert 'iter_3.pth has been trained for 3 of 3 steps: there is nothing left to do' in capfd.readouterr().out
 
 
 def test_small_data_starts_from_the_built_in_detector(tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@ from .crop_scale import CropScaleHook
 from .curves import CurvesHook
 from .ema import UpdateEMAHook
 from .invalid_loss import InvalidLossHook
+from .metrics_table import MetricsTableHook
 from .pictures import PicturesHook
 from .pipeline_switch import InnerPipelineSwitchHook
 from .plain_checkpoint import PlainCheckpointHook
@@ -10,5 +11,5 @@ from .progress_bar import ProgressBarHook
 from .stop import StopHook
 from .whole_file import WholeFileBackend
 
-__all__ = ['CropScaleHook', 'CurvesHook', 'InnerPipelineSwitchHook', 'InvalidLossHook', 'PicturesHook',
-           'PlainCheckpointHook', 'ProgressBarHook', 'StopHook', 'UpdateEMAHook', 'WholeFileBackend']
+__all__ = ['CropScaleHook', 'CurvesHook', 'InnerPipelineSwitchHook', 'InvalidLossHook', 'MetricsTableHook',
+           'PicturesHook', 'PlainCheckpointHook', 'ProgressBarHook', 'StopHook', 'UpdateEMAHook', 'WholeFileBackend']

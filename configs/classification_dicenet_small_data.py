@@ -12,4 +12,5 @@ train_pipeline = [
 train_dataloader = dict(batch_size=16, num_workers=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(batch_size=16, num_workers=2)
 test_dataloader = val_dataloader
+auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(checkpoint=dict(save_best='accuracy/top1'))
