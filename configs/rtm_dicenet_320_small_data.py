@@ -26,3 +26,4 @@ custom_hooks = [
 ]
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=200), logger=dict(log_metric_by_epoch=False))
 log_processor = dict(by_epoch=False)
+auto_scale_lr = dict(base_batch_size=8)

@@ -33,8 +33,8 @@ class MetricsTableHook(Hook):
         classes = runner.val_dataloader.dataset.metainfo.get('classes') or ()
         row = {'epoch' if by_epoch else 'step': runner.epoch if by_epoch else runner.iter}
         row.update(loss=_short(np.mean(new)) if len(new) else '', lr=_short(rates[-1]) if len(rates) else '')
-        row.update({name: _short(value) for name, value in (metrics or {}).items()
-                    if isinstance(value, (int, float)) and name.rpartition('/')[2].removesuffix('_precision') not in classes})
+        row.update({name: _short(value) for name, value in (metrics or {}).items() if isinstance(value, (int, float))
+                    and name.rpartition('/')[2].removesuffix('_precision') not in classes})
         rows = self._write(Path(runner.work_dir, 'metrics.csv'), row)
         runner.logger.info(_table(rows[-SHOWN:], list(row)[:3 + COLUMNS]))
 
