@@ -26,9 +26,9 @@ def print_start(runner: Runner, contents: dict[str, Split]) -> None:
         device = torch.cuda.get_device_name()
     else:
         threads = torch.get_num_threads()
-        policy = os.environ.get('OMP_WAIT_POLICY', '')
+        spins = os.environ.get('GOMP_SPINCOUNT')
         device = f'CPU, {threads} thread{"s" * (threads > 1)}' + (
-            ' that sleep while they wait (OMP_WAIT_POLICY=PASSIVE)' if policy == 'PASSIVE' and threads > 1 else '')
+            f' that soon sleep while they wait (GOMP_SPINCOUNT={spins})' if spins and threads > 1 else '')
     print(f'{Path(cfg.filename or "training").stem}: {type(_bare(runner.model)).__name__}, {weights / 1e6:.2f} M '
           f'parameters{", on " * bool(images)}{images}',
           f'{length} in batches of {batch}, {optimizer.type} at a rate of {optimizer.lr:g}, on {device}',
