@@ -112,7 +112,7 @@ def main(run, parse_args, check=None) -> None:
             _settle_launcher(args)
         if not {'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'} & os.environ.keys():
             # libgomp's threads spin for long while they wait, on cores that another program may need. A bound costs
-            # nothing where there is no other; sleeping at once (OMP_WAIT_POLICY=PASSIVE) makes a step 1.7 times as long.
+            # nothing where there is none; sleeping at once (OMP_WAIT_POLICY=PASSIVE) makes a step 1.7 times as long.
             os.environ['GOMP_SPINCOUNT'] = '10000'
         if check:
             with _light_package():
