@@ -36,8 +36,9 @@ REFUSED = (
         'detectors.lad', 'detectors.semi_base', 'detectors.soft_teacher', 'dense_heads.atss_vlfusion_head',
         'dense_heads.grounding_dino_head', 'task_modules.tracking')),
     *(f'mmseg.models.{part}' for part in (
-        'backbones.timm_backbone', 'backbones.vpd', 'decode_heads.san_head', 'decode_heads.vpd_depth_head')),
-    'mmpretrain.models.backbones.timm_backbone')
+        'backbones.timm_backbone', 'backbones.vpd', 'decode_heads.san_head', 'decode_heads.vpd_depth_head')))
+#: Types that hand their arguments on, such as the name of a file with weights, and those that they may be given.
+ARGUMENTS = dict(TIMMBackbone=frozenset({'type', 'model_name', 'features_only', 'out_indices'}))
 #: Functions that mmcv looks up by name.
 FUNCTIONS = ('nms', 'soft_nms')
 #: What an image goes through before the network.
@@ -151,7 +152,11 @@ class _Check:
         """Plain data in which every type is a known part."""
         if isinstance(value, dict):
             copied = {}
+            kind = str(value.get('type')).rpartition('.')[2]
             for key, item in value.items():
+                if kind in ARGUMENTS and key not in {*ARGUMENTS[kind], *_LEFT_OUT}:
+                    raise UserError(f'{printable(where)} gives {printable(repr(key))} to {kind}, which a checkpoint '
+                                    f'may give {", ".join(sorted(ARGUMENTS[kind]))} alone')
                 if not isinstance(key, str) or not _WORD.fullmatch(key) or key.startswith('_'):
                     raise UserError(f'{printable(where)} has {printable(repr(key))} for a name')
                 if key in _LEFT_OUT:

@@ -276,6 +276,17 @@ def test_a_second_signal_leaves_at_once(tmp_path):
     assert done.returncode == -signal.SIGTERM and done.stdout == 'waits\n'
 
 
+def test_forked_children_are_ended_by_their_parent():
+    """As metrics do with those that they share their work with."""
+    code = ('import multiprocessing\n'
+            'from dicenet_mm.engine.hooks import StopHook\n'
+            'hook = StopHook()\nhook.before_train(None)\n'
+            'pool = multiprocessing.get_context("fork").Pool(2)\nprint(pool.map(abs, [-1]))\n'
+            'pool.terminate()\npool.join()\nprint(hook.received)\n')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == '[1]\nNone\n'
+
+
 def test_what_has_no_plain_form_is_named():
     checkpoint = dict(state_dict={}, meta=dict(epoch=1, sizes=[{1, 2}]))
     with pytest.raises(TypeError, match=r'meta\.sizes\[0\] of the checkpoint is a set'):

@@ -29,9 +29,11 @@ class StopHook(Hook):
     def __init__(self):
         self.received = None
         self.before = {}
+        self.process = None
 
     def before_train(self, runner) -> None:
         if threading.current_thread() is threading.main_thread():  # elsewhere there are no signals
+            self.process = os.getpid()
             self.before = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
     def after_train(self, runner) -> None:
@@ -39,7 +41,8 @@ class StopHook(Hook):
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: object) -> None:
-        if self.received is not None:
+        # A forked child, such as those that metrics share their work with, is ended by its parent with this signal.
+        if self.received is not None or os.getpid() != self.process:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.received = number
@@ -77,6 +80,7 @@ class StopHook(Hook):
         self._stop(runner, self.received, runner.iter)
 
     def _stop(self, runner, number: int, step: int) -> None:
+        self.after_train(runner)
         keeper = next((hook for hook in runner.hooks if isinstance(hook, PlainCheckpointHook)), None)
         name = signal.Signals(number).name
         if keeper is None:
