@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
-from dicenet_mm.datasets.images import SkipsUnreadable
-
 
 def data_sets(dataset: dict, times: int = 1) -> Iterator[tuple[dict, int]]:
     """The data sets inside any wrappers of a configured one, and how often each is repeated."""
@@ -37,6 +35,8 @@ def replace_data_set(dataset: dict, make: Callable[[dict], dict]) -> dict:
 
 def allow_outside(cfg: Config) -> None:
     """Let the data sets of a configuration read files outside of their folders."""
+    # Not above: the tools look for the data of a configuration before they load PyTorch.
+    from dicenet_mm.datasets.images import SkipsUnreadable
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
