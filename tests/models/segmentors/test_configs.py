@@ -59,7 +59,8 @@ def test_coco_is_added():
     cfg = load('espnetv2_dicenet_256_voc12aug_coco')
     voc, coco = cfg.train_dataloader.dataset.datasets
     assert voc == load('espnetv2_dicenet_256_voc12aug').train_dataloader.dataset
-    assert coco.data_root == 'data/coco/' and coco.pipeline == voc.pipeline
+    assert coco.data_prefix == dict(img_path='data/coco/train2017', seg_map_path='data/coco_voc21/train2017')
+    assert coco.pipeline == voc.pipeline
 
 
 @pytest.mark.parametrize('name', NAMES)
