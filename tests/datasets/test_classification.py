@@ -65,7 +65,7 @@ def test_no_class_folders(tmp_path):
 def test_a_folder_that_cannot_be_opened(tmp_path, monkeypatch):
     make_folders(tmp_path, dict(dog=1, cat=1))
 
-    def walk(top, onerror):
+    def walk(top, onerror, followlinks):
         onerror(PermissionError(13, 'Permission denied', top))
     monkeypatch.setattr('os.walk', walk)
     with pytest.raises(UserError, match=r'cat cannot be opened \(Permission denied\): mend its permissions'):
