@@ -26,8 +26,8 @@ KEYS = dict(
     env_cfg={'cudnn_benchmark', 'dist_cfg', 'mp_cfg', 'resource_limit'},
     mp_cfg={'mp_start_method', 'opencv_num_threads'},
     randomness={'deterministic', 'diff_rank_seed', 'seed'},
-    test_cfg={'crop_size', 'max_per_img', 'min_bbox_size', 'mode', 'multi_label', 'nms', 'nms_pre', 'score_thr',
-              'stride', 'threshold', 'topk'},
+    test_cfg={'crop_size', 'max_per_img', 'min_bbox_size', 'mode', 'multi_label', 'nms', 'nms_pre', 'resize_labels',
+              'score_thr', 'stride', 'threshold', 'topk'},
     train_cfg={'allowed_border', 'assigner', 'debug', 'neg_pos_ratio', 'pos_weight', 'sampler', 'smoothl1_beta',
                'use_giou'})
 #: Arguments of the loops, by their type.
