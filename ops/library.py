@@ -132,17 +132,6 @@ def instruction_set(name: str) -> Iterator[None]:
         _BINARY.dicenet_mm_use_instruction_set(before)
 
 
-@contextmanager
-def plain_operators() -> Iterator[None]:
-    """Within it unfused networks run on PyTorch's own operators, which are what other compilers and engines know."""
-    global DEVICES
-    kept, DEVICES = DEVICES, frozenset()
-    try:
-        yield
-    finally:
-        DEVICES = kept
-
-
 def _dim_conv_fake(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor) -> Tensor:
     n, d, h, w = x.shape
     return x.new_empty((n, 3 * d, h, w))

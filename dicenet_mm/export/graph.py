@@ -30,7 +30,7 @@ def plain_graph(network: nn.Module, images: Tensor, dynamic_batch: bool = True) 
     Returns:
         The graph as a module, with the same outputs.
     """
-    with library.plain_operators():
+    with library.backend('reference'):
         graph = _export(network, images, SHAPES if dynamic_batch else None).module(check_guards=False)
     _resize_by_matrices(graph)
     _shuffle_by_transposition(graph)

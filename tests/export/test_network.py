@@ -114,11 +114,3 @@ def test_the_graph_is_the_network_in_ordinary_operators():
             expected = network(images)
             torch.testing.assert_close(graph(images), expected, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(exported(images), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_the_operators_are_back_after_an_export():
-    from dicenet_mm.ops import library
-    before = library.DEVICES
-    with pytest.raises(RuntimeError), library.plain_operators():
-        raise RuntimeError
-    assert library.DEVICES is before
