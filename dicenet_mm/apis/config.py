@@ -34,9 +34,9 @@ def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir
     merge_options(cfg, replaced)
     check_values(cfg)
     if imports:
-        from mmengine.registry import init_default_scope
-        init_default_scope(cfg.get('default_scope') or 'mmengine')
-        check_arguments(cfg, replaced)
+        from mmengine.registry import DefaultScope
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+            check_arguments(cfg, replaced)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', file.stem))
     return cfg
 

@@ -130,8 +130,8 @@ def test_convert_edgenets(shared, tmp_path, capsys):
 
 
 def test_demo_by_name(trained, monkeypatch):
-    """What was trained in work_dirs, by its name, on the built-in pictures."""
+    """What was trained in work_dirs, by its name, on the built-in photographs."""
     folder, _, _ = trained
     monkeypatch.chdir(folder)
     command('demo.py', '--model', 'ssd_dicenet_300_voc0712', '--out-dir', 'drawn', '--device', 'cpu')
-    assert len(list((folder / 'drawn').glob('*.jpg'))) == 6
+    assert {file.stem for file in (folder / 'drawn').glob('*.jpg')} == {'astronaut', 'cat'}
