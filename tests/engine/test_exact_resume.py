@@ -21,7 +21,8 @@ TASKS = {
     'steps': ('ssd_dicenet_300_small_data.py', {'train_cfg.max_iters': 6, 'train_cfg.val_interval': 100,
                                                 'model.backbone.widen_factor': 0.1}),
     'segmentation': ('espnetv2_dicenet_256_voc12aug.py', {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 10}),
-    'classification': ('dicenet_small_data.py', {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 10}),
+    'classification': ('classification_dicenet_small_data.py', {'train_cfg.max_epochs': 2,
+                                                                'train_cfg.val_interval': 10}),
 }
 
 

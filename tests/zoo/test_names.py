@@ -50,7 +50,7 @@ def test_the_demo_fetches_converts_and_draws(shared, cache, monkeypatch, capsys)
     assert Path('outputs/a.jpg').is_file() and 'segments' in json.loads(Path('outputs/predictions.json').read_text())[0]
     server.shutdown()
     server.server_close()
-    command('demo.py', 'a.png', '--model', NAME, '--device', 'cpu')  # from the cache
+    command('demo.py', 'a.png', '--model', NAME, '--device', 'cpu', '--overwrite')  # from the cache
     assert 'fetching' not in capsys.readouterr().err
 
 
