@@ -13,7 +13,7 @@ from .tables import tell_absent
 
 @METRICS.register_module()
 class MeanIoU(IoUMetric):
-    """mmseg's metric over the classes that the masks show, with the IoU of each. Values are in percent.
+    """mmseg's metric, with the IoU of each class that occurs among masks or results. Values are in percent.
 
     Args:
         **kwargs: As for mmseg's ``IoUMetric``.
@@ -21,10 +21,10 @@ class MeanIoU(IoUMetric):
 
     def total_area_to_metrics(self, *areas, **kwargs) -> dict:
         metrics = super().total_area_to_metrics(*areas, **kwargs)
-        # mmseg counts a class as 0 that is found where none is; it is wrong for the class that is there
         absent = areas[3].numpy() == 0
-        metrics['IoU'] = np.where(absent, np.nan, metrics['IoU'])
-        tell_absent([name for name, none in zip(self.dataset_meta['classes'], absent) if none])
+        # Published figures count these as 0, so this one does, too, and says so.
+        tell_absent([name for name, none in zip(self.dataset_meta['classes'], absent) if none],
+                    'each counts as 0 in the mean if it is found all the same, and not at all otherwise')
         self.ious = metrics['IoU']
         return metrics
 

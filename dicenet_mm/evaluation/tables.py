@@ -22,11 +22,11 @@ def log_table(*rows: Sequence, digits: int = 2) -> None:
     MMLogger.get_current_instance().info(f'\n{table.table}')
 
 
-def tell_absent(names: Sequence[str]) -> None:
-    """Warn of classes that no image of a test shows."""
+def tell_absent(names: Sequence[str], counted: str = 'they have no figure, and the mean is over the other '
+                'classes') -> None:
+    """Warn of classes that no image of a test shows, and of how the mean counts them."""
     if names:
-        print_log(f'no image of this test shows {head(names)}: they have no figure, and the mean is over the other '
-                  'classes', 'current', logging.WARNING)
+        print_log(f'no image of this test shows {head(names)}: {counted}', 'current', logging.WARNING)
 
 
 def write_metrics(path: str | Path, metrics: dict) -> None:
