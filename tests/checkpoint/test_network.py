@@ -60,7 +60,7 @@ def put(path, value):
     return change
 
 
-RAN = '/tmp/this_file_must_not_be_made'
+RAN = 'this_file_must_not_be_made'
 CODE = [
     # any callable that a registry finds by its dotted name
     put('model', dict(type='subprocess.getoutput', cmd=f'touch {RAN}')),
@@ -107,7 +107,7 @@ CODE = [
     put('pipeline', None),
     put('pipeline', dict(type='Resize')),
     # paths, addresses, text that some part may evaluate or load
-    put('model.bbox_head.loss_cls', dict(type='CrossEntropyLoss', class_weight='/tmp/a.pkl')),
+    put('model.bbox_head.loss_cls', dict(type='CrossEntropyLoss', class_weight='/home/someone/a.pkl')),
     put('model.bbox_head.loss_cls', dict(type='CrossEntropyLoss', class_weight='a.pkl')),
     put('model.bbox_head.loss_cls', dict(type='CrossEntropyLoss', class_weight='pkl')),
     put('model.backbone.path', 'http://example.com/a'),

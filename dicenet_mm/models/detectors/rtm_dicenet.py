@@ -4,11 +4,11 @@ Lyu and others: "RTMDet: An Empirical Study of Designing Real-Time Object Detect
 """
 from collections.abc import Sequence
 
-import torch
 from mmdet.models import SingleStageDetector
 from mmengine.registry import MODELS
 
 from ..norm_eval import NormEval
+from .channels import backbone_channels
 
 
 @MODELS.register_module()
@@ -18,7 +18,7 @@ class RTMDiCENet(NormEval, SingleStageDetector):
     A pyramid at the widths of the backbone would cost three times the backbone itself.
 
     Args:
-        backbone: Any backbone with ``out_channels``, the channels of each of its outputs.
+        backbone: Any backbone.
         neck: What brings the levels to one width (mmdet's ``ChannelMapper``) and what mixes them (``CSPNeXtPAFPN``),
             both without ``in_channels`` and ``out_channels``.
         bbox_head: mmdet's ``RTMDetSepBNHead`` without ``in_channels`` and ``feat_channels``.
@@ -35,8 +35,7 @@ class RTMDiCENet(NormEval, SingleStageDetector):
         if bbox_head.get('use_depthwise') and bbox_head.get('share_conv', True):
             raise ValueError('mmdet cannot share the depth-wise layers of RTMDetSepBNHead between levels: set '
                              'model.bbox_head.share_conv=False (or use_depthwise=False)')
-        with torch.device('meta'):
-            levels = list(MODELS.build(backbone).out_channels)
+        levels = list(backbone_channels(backbone))
         mapper, pyramid = neck
         self.norm_eval = norm_eval
         super().__init__(
