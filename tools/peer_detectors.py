@@ -8,27 +8,11 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-#: Side of the image that each takes, px.
-OURS = {'SSD300 DiCENet s=2.4': ('ssd_dicenet_300_coco', 300), 'RTM-DiCENet at 320': ('rtm_dicenet_320_coco', 320)}
-OTHERS = {'YOLOX-Nano at 416': 416, 'RTMDet-tiny at 320': 320, 'SSDLite320': 320}
-
-BN, SWISH = dict(type='BN'), dict(type='Swish')
-#: Backbone, neck and head, as their authors publish them, with 80 classes: `exps/default/yolox_nano.py` of YOLOX, and
-#: `rtmdet_tiny` of mmdet.
-CONFIGURATIONS = {
-    'YOLOX-Nano at 416': (
-        dict(type='CSPDarknet', deepen_factor=0.33, widen_factor=0.25, use_depthwise=True),
-        dict(type='YOLOXPAFPN', in_channels=[64, 128, 256], out_channels=64, num_csp_blocks=1, use_depthwise=True),
-        dict(type='YOLOXHead', num_classes=80, in_channels=64, feat_channels=64, use_depthwise=True)),
-    'RTMDet-tiny at 320': (
-        dict(type='CSPNeXt', deepen_factor=0.167, widen_factor=0.375, channel_attention=True, norm_cfg=BN),
-        dict(type='CSPNeXtPAFPN', in_channels=[96, 192, 384], out_channels=96, num_csp_blocks=1, norm_cfg=BN),
-        dict(type='RTMDetSepBNHead', num_classes=80, in_channels=96, feat_channels=96, stacked_convs=2,
-             anchor_generator=dict(type='MlvlPointGenerator', offset=0, strides=[8, 16, 32]),
-             bbox_coder=dict(type='DistancePointBBoxCoder'), share_conv=True, pred_kernel_size=1,
-             loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True), exp_on_reg=False, with_objectness=False,
-             norm_cfg=BN, act_cfg=SWISH)),
-}
+#: Of each its configuration, which is built for COCO's 80 classes, and the side of its image in px.
+CONFIGURED = {
+    'SSD300 DiCENet s=2.4': ('ssd_dicenet_300_coco', 300), 'RTM-DiCENet at 320': ('rtm_dicenet_320_coco', 320),
+    'YOLOX-Nano at 416': ('baselines/yolox_nano_416_voc0712', 416),
+    'RTMDet-tiny at 320': ('baselines/rtmdet_tiny_320_voc0712', 320)}
 
 
 class RawDetector(nn.Module):
@@ -61,10 +45,10 @@ def detectors() -> dict[str, tuple[nn.Module, int]]:
     """All of them by name, ours first, each with the side of its image in px."""
     init_default_scope('mmdet')
     made = {}
-    for name, (config, side) in OURS.items():
-        whole = MODELS.build(Config.fromfile(str(CONFIGS / f'{config}.py')).model)
+    for name, (config, side) in CONFIGURED.items():
+        cfg = Config.fromfile(str(CONFIGS / f'{config}.py'))
+        cfg.model.bbox_head.num_classes = 80
+        whole = MODELS.build(cfg.model)
         made[name] = RawDetector(whole.backbone, whole.neck, whole.bbox_head), side
-    for name, side in OTHERS.items():
-        parts = map(MODELS.build, CONFIGURATIONS.get(name, ()))
-        made[name] = RawDetector(*parts) if name in CONFIGURATIONS else RawSSDLite(), side
+    made['SSDLite320'] = RawSSDLite(), 320
     return made
