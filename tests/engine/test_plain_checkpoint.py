@@ -277,14 +277,23 @@ def test_a_second_signal_leaves_at_once(tmp_path):
 
 
 def test_forked_children_are_ended_by_their_parent():
-    """As metrics do with those that they share their work with."""
-    code = ('import multiprocessing\n'
+    """As metrics do with those that they share their work with: even before a child has taken its first step."""
+    code = ('import os, signal, time\n'
             'from dicenet_mm.engine.hooks import StopHook\n'
-            'hook = StopHook()\nhook.before_train(None)\n'
-            'pool = multiprocessing.get_context("fork").Pool(2)\nprint(pool.map(abs, [-1]))\n'
-            'pool.terminate()\npool.join()\nprint(hook.received)\n')
+            'if hasattr(os, "sched_setaffinity"):  # parent and child take turns\n'
+            '    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])\n'
+            'hook = StopHook()\nhook.before_train(None)\nended = 0\n'
+            'for _ in range(20):\n'
+            '    child = os.fork()\n'
+            '    if child == 0:\n'
+            '        time.sleep(3)\n'
+            '        os._exit(0)\n'
+            '    os.kill(child, signal.SIGTERM)\n'
+            '    ended += os.WIFSIGNALED(os.waitpid(child, 0)[1])\n'
+            'os.kill(os.getpid(), signal.SIGTERM)\n'
+            'print(ended, hook.received == signal.SIGTERM)\n')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
-    assert done.stdout == '[1]\nNone\n'
+    assert done.stdout == '20 True\n'
 
 
 def test_what_has_no_plain_form_is_named():

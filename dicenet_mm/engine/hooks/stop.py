@@ -16,6 +16,30 @@ from .plain_checkpoint import PlainCheckpointHook
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
+# Processes that are forked meanwhile, such as those that metrics share their work with, are ended by their parent with
+# SIGTERM. One that comes before a child has run would be taken by a handler in Python and forgotten when Python starts
+# in the child, whose parent then waits for ever: so it is held back until the child has its handlers of before.
+_listening = []
+_forking = threading.local()
+
+
+def _before_fork() -> None:
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS if _listening else ())
+
+
+def _after_fork_in_parent() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _after_fork_in_child() -> None:
+    for hook in _listening[:]:
+        hook.after_train(None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
 
 @HOOKS.register_module()
 class StopHook(Hook):
@@ -29,20 +53,20 @@ class StopHook(Hook):
     def __init__(self):
         self.received = None
         self.before = {}
-        self.process = None
 
     def before_train(self, runner) -> None:
         if threading.current_thread() is threading.main_thread():  # elsewhere there are no signals
-            self.process = os.getpid()
+            _listening.append(self)
             self.before = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
     def after_train(self, runner) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        if self in _listening:
+            _listening.remove(self)
 
     def _receive(self, number: int, frame: object) -> None:
-        # A forked child, such as those that metrics share their work with, is ended by its parent with this signal.
-        if self.received is not None or os.getpid() != self.process:
+        if self.received is not None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.received = number
