@@ -1,4 +1,5 @@
 """DiCENet for the OpenMMLab stack. Importing the package registers everything it has."""
+import warnings
 from importlib.util import find_spec
 
 if find_spec(f'{__name__}.ops') is None:  # the folder ops/ becomes dicenet_mm.ops by installing
@@ -7,10 +8,16 @@ if find_spec(f'{__name__}.ops') is None:  # the folder ops/ becomes dicenet_mm.o
 
 from . import compat  # noqa: E402
 
-compat.apply()
+if _missing := compat.missing():
+    warnings.warn(_missing, stacklevel=2)
 
-from . import datasets, engine, evaluation, models, visualization  # noqa: E402, F401
-from .inference.fuse import fuse  # noqa: E402
+    def __getattr__(name):
+        raise AttributeError(name) if name.startswith('__') else ImportError(_missing)
+else:
+    compat.apply()
+    from . import datasets, engine, evaluation, models, visualization  # noqa: F401
+    from .inference.fuse import fuse  # noqa: F401
+
 from .version import __version__  # noqa: E402
 
 __all__ = ['__version__', 'fuse']

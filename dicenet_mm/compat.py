@@ -36,16 +36,22 @@ def apply():
     set_ssd_head_loss_cls()
 
 
+def missing() -> str:
+    """What is not installed of the stack and how to install it, in a sentence; '' if nothing is missing."""
+    names = [name for name in TESTED if importlib.util.find_spec(name) is None]
+    return names and (f'dicenet_mm needs {", ".join(names)} for all but dicenet_mm.ops and dicenet_mm.layers: '
+                      'pip install --no-build-isolation -e ".[openmmlab]" in its checkout, or ".[forks]" for the '
+                      'maintained forks') or ''
+
+
 def check_stack():
     """Warns, once, of the packages whose version is outside the tested ones.
 
     Raises:
         ImportError: A package of the stack is not installed.
     """
-    missing = [name for name in TESTED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(f'dicenet_mm needs {", ".join(missing)}: pip install --no-build-isolation -e ".[openmmlab]" '
-                          'in its checkout, or ".[forks]" for the maintained forks')
+    if sentence := missing():
+        raise ImportError(sentence)
     untested = []
     for distributions in TESTED.values():
         for name, tested in distributions.items():

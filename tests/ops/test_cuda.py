@@ -1,15 +1,11 @@
 """dim_conv on a card: `pytest -m cuda`, where the CUDA operators were built."""
 import pytest
 import torch
-from dicenet_mm.ops import dim_conv, inference, library, reference
+from dicenet_mm.ops import dim_conv, inference, reference
 
 DEVICE = 'cuda'
 
-pytestmark = [
-    pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available() or DEVICE not in library.DEVICES,
-                       reason='needs a CUDA device and the operators built with DICENET_MM_CUDA=1'),
-]
+pytestmark = pytest.mark.cuda
 
 
 def make(shape, kernel_sizes, dtype=torch.float32):

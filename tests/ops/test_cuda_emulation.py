@@ -28,8 +28,8 @@ def program() -> Path:
              '-fsanitize=address', f'-I{CUDA_SOURCES}', source, '-o', folder / 'dim_conv'], check=True)
 
     version = subprocess.run([COMPILER, '--version'], capture_output=True, text=True).stdout
-    return cached('emulation', [source, HERE / 'cuda_on_host.h', CUDA_SOURCES / 'dim_conv.cuh'], build,
-                  version) / 'dim_conv'
+    headers = [HERE / 'cuda_on_host.h', *CUDA_SOURCES.glob('*.cuh')]
+    return cached('emulation', [source, *headers], build, version) / 'dim_conv'
 
 
 def make(shape, kernel_sizes, dtype=torch.float64):
