@@ -3,5 +3,6 @@ from .network import Network
 from .plain import dataset_meta, to_plain_data
 from .publishing import publish
 from .reader import read_checkpoint
+from .training_state import fit_training_state
 
-__all__ = ['Network', 'dataset_meta', 'publish', 'read_checkpoint', 'to_plain_data']
+__all__ = ['Network', 'dataset_meta', 'fit_training_state', 'publish', 'read_checkpoint', 'to_plain_data']

@@ -61,7 +61,8 @@ class Rising(BaseMetric):
         return dict(score=np.float32(self.scores.pop(0)))
 
 
-def run(work_dir, epochs, scores=(), resume=None, hooks=(), load_from=None, loop=None, **checkpoint):
+def run(work_dir, epochs, scores=(), resume=None, hooks=(), load_from=None, loop=None, optimizer=None, schedules=None,
+        **checkpoint):
     resume = load_from is not None if resume is None else resume
     torch.manual_seed(0)
     Rising.scores = list(scores)
@@ -74,8 +75,8 @@ def run(work_dir, epochs, scores=(), resume=None, hooks=(), load_from=None, loop
         str(work_dir),
         train_dataloader=dict(loader, dataset=Points()),
         train_cfg=loop or dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.01, momentum=.9)),
-        param_scheduler=dict(type='LinearLR', start_factor=.1, end=4),
+        optim_wrapper=dict(optimizer=optimizer or dict(type='SGD', lr=.01, momentum=.9)),
+        param_scheduler=schedules or dict(type='LinearLR', start_factor=.1, end=4),
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1), checkpoint=checkpoint),
         custom_hooks=list(hooks),
         randomness=dict(seed=0),

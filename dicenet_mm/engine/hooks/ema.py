@@ -1,6 +1,9 @@
 """A moving average of the weights beside accumulated steps."""
+import torch
 from mmengine.hooks import EMAHook
 from mmengine.registry import HOOKS
+
+from dicenet_mm.errors import UserError
 
 
 @HOOKS.register_module()
@@ -22,6 +25,22 @@ class UpdateEMAHook(EMAHook):
     def before_run(self, runner) -> None:
         self.ema_cfg['interval'] = runner.cfg.get('optim_wrapper', {}).get('accumulative_counts', 1)
         super().before_run(runner)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """See mmengine.
+
+        Raises:
+            UserError: If a checkpoint to resume from has an average of other weights.
+        """
+        averages = checkpoint.get('ema_state_dict')
+        if runner._resume and averages is not None:
+            own = self.ema_model.state_dict()
+            other = [name for name in own if not isinstance(averages, dict) or not isinstance(
+                averages.get(name), torch.Tensor) or averages[name].shape != own[name].shape]
+            if other:
+                raise UserError(f'the checkpoint to resume from has a moving average of other weights ({other[0]} is '
+                                'not as in this model): give the configuration it was made with, or leave --resume out')
+        super().after_load_checkpoint(runner, checkpoint)
 
     def _swap_ema_parameters(self) -> None:
         super()._swap_ema_parameters()

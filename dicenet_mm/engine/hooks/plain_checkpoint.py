@@ -12,7 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 
-from dicenet_mm.checkpoint import Network
+from dicenet_mm.checkpoint import Network, fit_training_state
 from dicenet_mm.errors import UserError
 
 from .whole_file import WholeFileBackend, remove_leftovers
@@ -85,6 +85,8 @@ class PlainCheckpointHook(CheckpointHook):
             meta.setdefault('batches_done', getattr(runner.train_loop, 'batches_done', 0))
         if self.gradients is not None:
             checkpoint['gradients'] = self.gradients
+        if 'param_schedulers' in checkpoint:
+            checkpoint['param_schedulers'] = _without_functions(checkpoint['param_schedulers'])
         for key in checkpoint.keys() & {'meta', 'message_hub', 'optimizer', 'param_schedulers'}:
             checkpoint[key] = _plain(checkpoint[key], key)
         runtime = checkpoint.get('message_hub', {}).get('runtime_info', {})
@@ -93,9 +95,15 @@ class PlainCheckpointHook(CheckpointHook):
                 runtime[key] = Path(runtime[key]).name
 
     def after_load_checkpoint(self, runner, checkpoint):
-        """Notes, for resuming, the place in the epoch, waiting gradients, and the names of the earlier best ones."""
+        """Notes, for resuming, the place in the epoch, waiting gradients, and the names of the earlier best ones.
+
+        Raises:
+            UserError: If it is of another training (:func:`dicenet_mm.checkpoint.fit_training_state`).
+        """
         if not runner._resume:
             return
+        fit_training_state(checkpoint, runner.optim_wrapper, runner.param_schedulers,
+                           runner._load_from or runner.work_dir)
         self.earlier = checkpoint.get('saved_files', {})
         meta, loop = checkpoint.get('meta', {}), runner.train_loop
         done = meta.get('batches_done', 0)
@@ -214,6 +222,13 @@ def _restore_gradients(runner, gradients):
         parts = gradients.get(name, ())
         if rank < len(parts) and parts[rank].shape == parameter.shape:
             parameter.grad = parts[rank].to(parameter)
+
+
+def _without_functions(states):
+    """The states of schedules without the functions that some hold, which a resumed training has of its own."""
+    if isinstance(states, dict):  # of several optimizers
+        return {name: _without_functions(part) for name, part in states.items()}
+    return [{key: value for key, value in state.items() if not callable(value)} for state in states]
 
 
 def _plain(value, name):
