@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot express: where `dicenet_mm.ops` lies, its compiled part, what else a wheel holds."""
+"""What pyproject.toml cannot express: the compiled operators, and what else a wheel holds."""
 import os
 import re
 import shutil
@@ -112,8 +112,9 @@ def openmp_flags():
 
 
 def ops_extension(cuda):
-    folders = ['ops/csrc', 'ops/csrc/cpu', 'ops/csrc/cpu/isa'] + (['ops/csrc/cuda'] if cuda else [])
-    sources = sorted(str(path) for folder in folders for path in Path(folder).glob('*.c*') if path.suffix != '.cuh')
+    folders = ['csrc', 'csrc/cpu', 'csrc/cpu/isa'] + (['csrc/cuda'] if cuda else [])
+    sources = sorted(str(path) for folder in folders for path in Path('dicenet_mm/ops', folder).glob('*.c*')
+                     if path.suffix != '.cuh')
     # OpenMP is not linked, so that torch's own library of it stays the only one in the process.
     # Contraction to fused multiply-adds is what the kernels' speed rests on. No -march: the choice is made at run time.
     cxx = ['-O3', '-g0', *openmp_flags(), '-ffp-contract=fast', '-Wno-maybe-uninitialized', '-Wno-psabi']
@@ -124,12 +125,8 @@ def ops_extension(cuda):
 
 
 setup(
-    packages=[
-        *find_packages(include=['dicenet_mm', 'dicenet_mm.*']),
-        'dicenet_mm.ops',
-        *(f'dicenet_mm.ops.{package}' for package in find_packages('ops')),
-    ],
-    package_dir={'dicenet_mm.ops': 'ops'},
+    packages=find_packages(include=['dicenet_mm', 'dicenet_mm.*']),
+    package_dir={'': '.'},  # so that an editable install is an entry of the path, found before a folder of that name
     include_package_data=True,  # what MANIFEST.in names inside the packages
     exclude_package_data={'dicenet_mm.ops': ['csrc/*', 'csrc/*/*', 'csrc/*/*/*']},
     ext_modules=[ops_extension(wants_cuda())],

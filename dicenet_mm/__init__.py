@@ -2,9 +2,9 @@
 import warnings
 from importlib.util import find_spec
 
-if find_spec(f'{__name__}.ops') is None:  # the folder ops/ becomes dicenet_mm.ops by installing
-    raise ImportError('this checkout of dicenet_mm is not installed: run "make setup" and use .venv/bin/python, or '
-                      '"pip install --no-build-isolation -e ." in an environment of your own')
+if find_spec(f'{__name__}.ops') is None:
+    raise ImportError('dicenet_mm/ops, a link to the folder ops, got lost when these files were copied: '
+                      'ln -s ../ops dicenet_mm/ops, or clone the project with git')
 
 from . import compat  # noqa: E402
 

@@ -95,3 +95,11 @@ def test_pinned_versions_are_allowed(metadata, stack, extra):
         marker = requirement.marker
         if marker is None or marker.evaluate({'extra': extra}) or marker.evaluate({'extra': 'test'}):
             assert versions[requirement.name] in requirement.specifier
+
+
+def test_a_folder_of_its_name_is_not_taken_for_it(tmp_path):
+    """As where Python is started beside a clone."""
+    (tmp_path / 'dicenet_mm').mkdir()
+    code = 'from importlib.util import find_spec; print(find_spec("dicenet_mm").origin)'
+    found = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()).name == '__init__.py'
