@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dicenet_mm.ops import library
 
 import dicenet_mm  # noqa: F401 (closes the upstream gaps before a test imports anything of OpenMMLab)
+from dicenet_mm.ops import library
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other on a busy machine
 

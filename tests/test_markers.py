@@ -1,8 +1,8 @@
 """How tests that need a card begin."""
 import pytest
 import torch
-from dicenet_mm.ops import library
 
+from dicenet_mm.ops import library
 from tests import conftest
 
 

@@ -1,6 +1,7 @@
 """dim_conv on a card: `pytest -m cuda`, where the CUDA operators were built."""
 import pytest
 import torch
+
 from dicenet_mm.ops import dim_conv, inference, reference
 
 DEVICE = 'cuda'

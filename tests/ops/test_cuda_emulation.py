@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dicenet_mm.ops import reference
 
+from dicenet_mm.ops import reference
 from tests.ops.emulation.build import CUDA_SOURCES, HERE, cached
 
 COMPILER = shutil.which('g++')
