@@ -38,7 +38,7 @@ quickstart: setup  ## train, test and try a small detector on built-in data; int
 		'  pictures    outputs/quickstart/*.jpg, what was found in outputs/quickstart/predictions.json' \
 		'  curves      $(QUICK)/curves.png' \
 		'  metrics     $(QUICK)/metrics.json' \
-		"  checkpoint  $$(ls -t $(QUICK)/best_*.pth | head -n 1)" \
+		'  checkpoint  $(QUICK)/best.pth' \
 		'Your own pictures: $(PY) tools/demo.py PICTURE...    Your own data: $(PY) tools/train.py CONFIG --data DIR'
 
 test: setup  ## set up, then run the tests

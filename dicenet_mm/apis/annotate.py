@@ -55,7 +55,7 @@ def annotate(inferencer: Inferencer, files: Sequence[Path], out_dir: Path, score
                 name, (height, width) = names[Path(entry['input'])], image.shape[:2]
                 if 'pred_sem_seg' in sample:
                     frame = f'_masks/{entry["frame"]:06d}' if 'frame' in entry else ''
-                    save_mask(sample.pred_sem_seg.data.squeeze().numpy(force=True),
+                    save_mask(sample.pred_sem_seg.data.squeeze(0).numpy(force=True),
                               inferencer.dataset_meta.get('palette'), out_dir / f'{name}{frame}.png')
                 yield entry, inferencer.draw(image, sample, score_thr)
                 predictions.append(dict(

@@ -42,6 +42,8 @@ def print_outcome(runner: Runner, config: str, data: str | None) -> None:
     score = runner.message_hub.runtime_info.get('best_score')
     if best and Path(best).is_file():
         print(f'\nbest checkpoint: {_short(best)} ({score:.4g})')
+        link = Path(best).with_name('best.pth')
+        best = link if link.is_file() else best
     else:
         saved = saved_checkpoints(runner.work_dir)
         if not saved:

@@ -6,7 +6,7 @@ from dicenet_mm.errors import UserError
 
 #: What a training writes, besides the folders of its logs.
 CHECKPOINTS = ('best_*.pth', 'epoch_*.pth', 'iter_*.pth', 'stopped_iter_*.pth')
-OTHERS = ('last_checkpoint', 'curves.png', 'metrics.csv', 'metrics.json')
+OTHERS = ('best.pth', 'last_checkpoint', 'curves.png', 'metrics.csv', 'metrics.json')
 
 
 def saved_checkpoints(work_dir: str | Path) -> list[Path]:

@@ -24,7 +24,7 @@ def to_plain(sample: dict, classes: Sequence[str], score_thr: float = 0.) -> dic
         For classification ``{'labels': [{'label': name, 'score': 0 to 1}]}``, best first, 20 at most.
     """
     if 'pred_sem_seg' in sample:
-        return dict(segments=segments(sample['pred_sem_seg']['data'].squeeze().numpy(force=True), classes))
+        return dict(segments=segments(sample['pred_sem_seg']['data'].squeeze(0).numpy(force=True), classes))
     if 'pred_score' in sample:
         return dict(labels=[dict(label=classes[label], score=round(score, 4))
                             for label, score in best_labels(sample['pred_score'], score_thr)])

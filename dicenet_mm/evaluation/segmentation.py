@@ -54,7 +54,7 @@ class MaskDump(BaseMetric):
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
-            save_mask(sample['pred_sem_seg']['data'].squeeze().numpy(force=True), self.dataset_meta.get('palette'),
+            save_mask(sample['pred_sem_seg']['data'].squeeze(0).numpy(force=True), self.dataset_meta.get('palette'),
                       self.out_dir / f'{Path(sample["img_path"]).stem}.png')
             self.results.append(1)
 

@@ -1,6 +1,7 @@
 """Pictures of predictions."""
+from .backend import JsonVisBackend
 from .detection import DetectionVisualizer
 from .labels import LabelVisualizer
 from .segmentation import SegmentationVisualizer
 
-__all__ = ['DetectionVisualizer', 'LabelVisualizer', 'SegmentationVisualizer']
+__all__ = ['DetectionVisualizer', 'JsonVisBackend', 'LabelVisualizer', 'SegmentationVisualizer']

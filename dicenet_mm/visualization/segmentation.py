@@ -24,7 +24,7 @@ class SegmentationVisualizer(Captions, SegLocalVisualizer):
     def _draw_sem_seg(self, image: np.ndarray, sem_seg: PixelData, classes: Sequence[str],
                       palette: Sequence[Sequence[int]], with_labels: bool | None = True) -> np.ndarray:
         """See mmseg."""
-        mask = sem_seg.data.squeeze().numpy(force=True)
+        mask = sem_seg.data.squeeze(0).numpy(force=True)
         scale = max(1., MIN_SIDE / max(image.shape[:2]))
         if scale > 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

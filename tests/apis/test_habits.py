@@ -81,6 +81,6 @@ def test_loggers(monkeypatch):
     monkeypatch.setattr('dicenet_mm.apis.habits.find_spec', lambda name: None if name == 'wandb' else name)
     cfg = load('ssd_dicenet_300_coco.py')
     apply_habits(cfg, habits(log=['tensorboard']))
-    assert [backend.type for backend in cfg.visualizer.vis_backends] == ['LocalVisBackend', 'TensorboardVisBackend']
+    assert [backend.type for backend in cfg.visualizer.vis_backends] == ['JsonVisBackend', 'TensorboardVisBackend']
     with pytest.raises(UserError, match='--log wandb needs the package wandb: pip install wandb'):
         apply_habits(cfg, habits(log=['wandb']))

@@ -297,6 +297,20 @@ def test_forked_children_are_ended_by_their_parent():
     assert done.stdout == '20 True\n'
 
 
+def test_the_best_has_one_name(tmp_path):
+    run(tmp_path / 'a', 3, scores=[.5, .7, .6], save_best='test/score')
+    assert os.readlink(tmp_path / 'a/best.pth') == 'best_test_score_epoch_2.pth'
+    (tmp_path / 'a').rename(tmp_path / 'b')
+    assert (tmp_path / 'b/best.pth').read_bytes() == (tmp_path / 'b/best_test_score_epoch_2.pth').read_bytes()
+    assert len(list((tmp_path / 'b').glob('best*'))) == 2
+
+
+def test_nothing_is_the_best_of_nothing(tmp_path):
+    """As where the validation set has no boxes."""
+    run(tmp_path, 2, scores=[float('nan')] * 2, save_best='test/score')
+    assert not list(tmp_path.glob('best*'))
+
+
 def test_what_has_no_plain_form_is_named():
     checkpoint = dict(state_dict={}, meta=dict(epoch=1, sizes=[{1, 2}]))
     with pytest.raises(TypeError, match=r'meta\.sizes\[0\] of the checkpoint is a set'):

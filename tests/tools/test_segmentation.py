@@ -74,6 +74,17 @@ def test_demo(trained, monkeypatch, tmp_path):
     assert cv2.VideoCapture(str(tmp_path / 'out/film.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 3
 
 
+def test_images_of_a_pixels_width(trained, monkeypatch, tmp_path):
+    monkeypatch.chdir(trained)
+    folder, sizes = tmp_path / 'in', [(72, 96), (50, 1), (1, 50), (1, 1), (2, 2000)]
+    folder.mkdir()
+    for index, size in enumerate(sizes):
+        Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(folder / f'{index}.png')
+    command('demo.py', folder, '--model', 'mine', '--out-dir', tmp_path / 'out', '--device', 'cpu')
+    assert len(json.loads((tmp_path / 'out/predictions.json').read_text())) == len(sizes)
+    assert [np.asarray(Image.open(tmp_path / f'out/{index}.png')).shape for index in range(len(sizes))] == sizes
+
+
 @pytest.mark.parametrize('args,message', [
     (['demo.py', '--model', 'mine', '--opacity', '1.5'], '--opacity must be from 0 to 1, got 1.5'),
     (['test.py', VOC, 'work_dirs/mine/epoch_1.pth', '--data', 'mine', '--out', 'a.json', '--cfg-options', *SMALL],

@@ -1,6 +1,6 @@
 # DiCENet for classification (Section 4, Figure 4): multiply-adds and parameters are those of the paper's code.
 default_scope = 'mmpretrain'
-visualizer = dict(type='LabelVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(type='LabelVisualizer', vis_backends=[dict(type='JsonVisBackend')], name='visualizer')
 visualization_hook = dict(type='PicturesHook')  # for tools/test.py --show-dir
 
 model = dict(

@@ -1,7 +1,7 @@
 # ESPNetv2's decoder on DiCENet (Section 5.3, Figure 9). Another encoder, ESPNetv2 for one, takes the same place.
 default_scope = 'mmseg'
 visualizer = dict(
-    type='SegmentationVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer', alpha=0.6)
+    type='SegmentationVisualizer', vis_backends=[dict(type='JsonVisBackend')], name='visualizer', alpha=0.6)
 visualization_hook = dict(type='PicturesHook')  # for tools/test.py --show-dir
 
 model = dict(

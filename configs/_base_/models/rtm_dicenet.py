@@ -2,7 +2,7 @@
 # batch normalisation a level, dynamic soft labels, quality focal and GIoU losses. ReLU in neck and head, which fuses
 # and takes a tenth of the time of a training step less than PReLU on a CPU.
 default_scope = 'mmdet'
-visualizer = dict(type='DetectionVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(type='DetectionVisualizer', vis_backends=[dict(type='JsonVisBackend')], name='visualizer')
 visualization_hook = dict(type='DetVisualizationHook')  # for tools/test.py --show-dir
 
 norm_cfg = dict(type='BN')

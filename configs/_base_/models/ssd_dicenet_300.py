@@ -1,6 +1,6 @@
 # DiCENet-SSD (Section 5.2): Table VI's multiply-adds and parameters to 8 %, README.md has the table.
 default_scope = 'mmdet'
-visualizer = dict(type='DetectionVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(type='DetectionVisualizer', vis_backends=[dict(type='JsonVisBackend')], name='visualizer')
 visualization_hook = dict(type='DetVisualizationHook')  # for tools/test.py --show-dir
 
 norm_cfg = dict(type='BN')

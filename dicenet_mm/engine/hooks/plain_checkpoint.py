@@ -1,6 +1,7 @@
 """Checkpoints of plain data, whose writing never costs an earlier one."""
 import fcntl
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class PlainCheckpointHook(CheckpointHook):
     `meta['network']` says, as data, which network the weights are of (`dicenet_mm.checkpoint.Network`). Of earlier
     checkpoints only the names are saved, and only files of the work directory are taken over on resuming. The place in
     the epoch and gradients that wait for more steps are saved, too, so that any step can be resumed from exactly.
+
+    `best.pth` links to the best checkpoint, whichever metric it is the best by (of several the first).
 
     A work directory has one training at a time.
 
@@ -164,6 +167,10 @@ class PlainCheckpointHook(CheckpointHook):
         for path in stale:
             if path not in written:
                 self._remove(path)
+        bests = getattr(self, 'best_ckpt_path_dict', {})
+        best = getattr(self, 'best_ckpt_path', None) or next(iter(bests.values()), None)
+        if best and is_main_process() and isinstance(self.file_backend, LocalBackend):
+            _link(Path(self.out_dir, 'best.pth'), Path(best).name)
 
     def _remove(self, path):
         if path and self.file_backend.isfile(path):
@@ -183,6 +190,16 @@ class PlainCheckpointHook(CheckpointHook):
             else:
                 continue
             runner.message_hub.update_info(key, str(file))
+
+
+def _link(link, name):
+    """Let a relative link name another file; where there can be no links, nothing is done."""
+    temporary = link.with_name(f'{link.name}.{secrets.token_hex(4)}.tmp')
+    try:
+        temporary.symlink_to(name)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
 
 
 def _lock(work_dir):
