@@ -47,6 +47,28 @@ def complexity(cfg: Config, shape: tuple[int, int]) -> dict[str, dict[str, int]]
     return {**parts, 'total': total(model, counter)}
 
 
+def layers(cfg: Config, shape: tuple[int, int]) -> dict[str, dict]:
+    """Multiply-adds and parameters of each layer that multiplies, in the order of the model, for one image.
+
+    Args:
+        cfg: Configuration of any task.
+        shape: (height, width) of the image, px.
+
+    Returns:
+        ``{layer: {'macs': count, 'parameters': count, 'kind': one of KINDS or the class}}`` and ``'total'``, whose
+        parameters are those of the whole model, with normalisation and activation.
+    """
+    model, counter = count_config(cfg, shape)
+    flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+    found, root = {}, type(model).__name__
+    for name, module in model.named_modules():
+        own, within = flops.get(f'{root}.{name}', 0), f'{root}.{name}.'
+        if name and own and not any(flops[other] for other in flops if other.startswith(within)):
+            found[name] = dict(macs=own // 2, parameters=_parameters(module),
+                               kind=_kind(module) or type(module).__name__)
+    return {**found, 'total': total(model, counter)}
+
+
 def count_config(cfg: Config, shape: tuple[int, int]) -> tuple[nn.Module, FlopCounterMode]:
     """:func:`count` of a configured model."""
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):

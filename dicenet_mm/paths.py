@@ -1,9 +1,11 @@
 """Where the toolkit's own files lie, and files and folders that a person names: looked for before anything slow is
 imported."""
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 from dicenet_mm.errors import UserError
@@ -25,6 +27,46 @@ def toolkit_folder() -> Path:
 def config_file(name: str) -> Path:
     """One of the toolkit's own configurations, by its path below ``configs/``."""
     return toolkit_folder() / 'configs' / name
+
+
+def find_config(name: str | Path) -> Path:
+    """A configuration that a person names: a file, or one of the toolkit's own, from whatever folder.
+
+    Args:
+        name: A path; ``ssd_dicenet_300_coco``, with or without ``.py``; or a path below ``configs/``.
+
+    Raises:
+        UserError: If there is none, naming the nearest.
+    """
+    file = Path(name).expanduser()
+    if file.is_file():
+        return file
+    root, own = toolkit_folder() / 'configs', own_configs()
+    parts = file.parts[file.parts[:1] == ('configs',):]
+    below = root.joinpath(*parts).with_suffix('.py') if parts and not file.is_absolute() else file
+    if below.is_file() and root.resolve() in below.resolve().parents:
+        return below
+    if len(parts) == 1 and file.suffix in ('', '.py'):
+        if file.stem in own and not file.exists():
+            return own[file.stem]
+        near = nearest(file.stem, own)
+        if near and not file.exists():
+            raise UserError(f'there is no configuration {name}: {near}')
+    return require_file(name, 'configuration')
+
+
+@cache
+def own_configs() -> dict[str, Path]:
+    """The toolkit's own configurations by name; the files that these are made of are left out."""
+    root = toolkit_folder() / 'configs'
+    files = sorted(root.rglob('*.py'), key=lambda path: -len(path.parts))  # of two, the one nearest to the top
+    return {path.stem: path for path in files if '_base_' not in path.parts}
+
+
+def typed(tool: str) -> str:
+    """How a person who uses the commands as the present one calls another of them, such as ``test``."""
+    script = Path(sys.argv[0])
+    return f'python {script.parent / tool}.py' if script.parent.name == 'tools' else f'dicenet_mm {tool}'
 
 
 def require_file(path: str | Path, what: str) -> Path:

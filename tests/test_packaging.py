@@ -59,7 +59,8 @@ def test_wheel_holds_every_module(wheel, folder):
 
 def test_wheel_holds_nothing_else(wheel):
     assert not [name for name in files(wheel) if '__pycache__' in name or 'csrc' in name]
-    assert {path.name for path in wheel.iterdir() if path.suffix != '.dist-info'} == {'dicenet_mm'}
+    assert {path.name for path in wheel.iterdir() if path.suffix != '.dist-info'} == {
+        'dicenet_mm', 'dicenet_mm_cli.py'}
 
 
 def test_wheel_imports(wheel, tmp_path):

@@ -1,6 +1,7 @@
 """What the commands of this folder share. Nothing heavy is imported before what a person typed is known to be there."""
 import argparse
 import contextlib
+import dataclasses
 import difflib
 import errno
 import importlib.util
@@ -234,10 +235,9 @@ def is_first() -> bool:
     return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
 
 
-def say(*sentences: str) -> None:
-    """Print for a person, from the first of several processes only."""
-    if is_first():
-        print(*sentences, sep='\n', flush=True)
+def options(kind: type, args: argparse.Namespace):
+    """The options of a function of the package, a data class, from what was typed."""
+    return kind(**{field.name: getattr(args, field.name) for field in dataclasses.fields(kind)})
 
 
 def _settle_launcher(args) -> None:

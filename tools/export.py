@@ -36,22 +36,9 @@ def parse_args():
 
 
 def run(args):
-    from pathlib import Path
+    from dicenet_mm.apis.export import ExportOptions, export_model
 
-    from dicenet_mm.apis import Inferencer, find_model, load_config, use_data
-    from dicenet_mm.errors import UserError
-    from dicenet_mm.export import Source, export
-
-    weights = args.weights or find_model(args.model)
-    if (args.data or args.cfg_options) and not args.config:
-        raise UserError('--data and --cfg-options change a configuration: give it with --config')
-    inferencer = Inferencer(str(weights), args.config, 'cpu', fused=False, trust=args.trust)
-    cfg = load_config(args.config, args.cfg_options) if args.config else None
-    if args.data:
-        use_data(cfg, args.data, ['test'], inferencer.dataset_meta['classes'])
-    source = Source(inferencer, cfg)
-    export(source, Path(args.out_dir), Path(weights).stem, args.format, args.precision, args.raw, args.verify,
-           args.calibrate, args.calibration_images, args.timing)
+    export_model(command.options(ExportOptions, args))
 
 
 if __name__ == '__main__':

@@ -22,6 +22,7 @@ from dicenet_mm.datasets.detection import BoxDataset
 from dicenet_mm.datasets.files import head
 from dicenet_mm.datasets.images import MAX_UNREADABLE, SkipsUnreadable
 from dicenet_mm.errors import UserError
+from dicenet_mm.processes import is_first
 
 from .data_paths import missing_data
 from .data_report import report
@@ -109,7 +110,7 @@ def print_data(contents: dict[str, Split], notes: Sequence[str] = ()) -> None:
         contents: As :func:`check_data` gives it.
         notes: Sentences to print before, such as those of :func:`dicenet_mm.apis.use_data`.
     """
-    if os.environ.get('RANK', '0') != '0':  # of several processes, one is enough
+    if not is_first():
         return
     table = Table('', *contents)
     for column in table.columns[1:]:

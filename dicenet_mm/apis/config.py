@@ -5,7 +5,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from dicenet_mm.errors import UserError
-from dicenet_mm.paths import require_file
+from dicenet_mm.paths import find_config
 
 from .options import check_arguments, check_values, merge_options, parse_options
 
@@ -15,7 +15,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir
     """Read a configuration.
 
     Args:
-        path: The file.
+        path: The file, or the name of one of the toolkit's own (:func:`dicenet_mm.paths.find_config`).
         options: Values to replace, by dotted key, or as a person types them, ``KEY=VALUE``.
         work_dir: Where logs and checkpoints go; ``work_dirs/<name of the file>`` by default.
         imports: Whether what the configuration imports is imported, which takes seconds; the arguments of classes that
@@ -25,7 +25,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir
         UserError: If there is no such file, it cannot be read as a configuration, or an option or value cannot be
             meant.
     """
-    file = require_file(path, 'configuration')
+    file = find_config(path)
     try:
         cfg = Config.fromfile(file, import_custom_modules=imports)
     except Exception as error:

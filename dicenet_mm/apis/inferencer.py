@@ -1,5 +1,6 @@
-"""Prediction on images in memory, for any task."""
+"""Prediction, for any task: on images in memory, and on whatever people type."""
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from dicenet_mm.inference.fuse import fuse
 
 from .arrays import ImageLike, to_arrays
 from .config import load_config
+from .inputs import find_inputs
+from .results import require_new_results
+from .trained import find_model, named_checkpoint
 from .weights import load_weights, require_converted
 
 
@@ -23,8 +27,8 @@ class Inferencer:
     """A trained model that takes images and gives what it found, as data samples, plain data or pictures.
 
     Args:
-        weights: Checkpoint: a file, an address, or a name of published weights, ``edgenets/dicenet-1.0-voc-384``, as
-            :func:`dicenet_mm.checkpoint.read_checkpoint` takes them.
+        weights: Checkpoint: a file, an address, a name of published weights, ``edgenets/dicenet-1.0-voc-384``, or a
+            work directory or its name in ``work_dirs``, whose best one is taken. The built-in detector by default.
         config: Configuration; by default the checkpoint says itself which network it is of, as data.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; a GPU where there is one by default.
         fused: Whether to switch the model to its inference form (:func:`dicenet_mm.fuse`).
@@ -40,10 +44,12 @@ class Inferencer:
         >>> found, = inferencer.predict('street.jpg')                                # doctest: +SKIP
         >>> inferencer.plain(found)['detections'][0]                                 # doctest: +SKIP
         {'label': 'car', 'score': 0.9312, 'bbox': [12.1, 80.3, 140.9, 160.0]}
+        >>> inferencer(['street.jpg', 'film.mp4'], batch_size=4, out_dir='found')    # doctest: +SKIP
     """
 
-    def __init__(self, weights: str, config: str | None = None, device: str | None = None, fused: bool = True,
-                 trust: bool = False):
+    def __init__(self, weights: str | Path | None = None, config: str | None = None, device: str | None = None,
+                 fused: bool = True, trust: bool = False):
+        weights = named_checkpoint(str(weights)) if weights else str(find_model(None))
         checkpoint = read_checkpoint(weights)
         require_converted(checkpoint, weights)
         #: What the checkpoint, or the configuration, says of the network.
@@ -60,6 +66,40 @@ class Inferencer:
         self.visualizer = VISUALIZERS.build(
             dict(self.network.visualizer, name=f'inferencer-{id(self)}', vis_backends=None))
         self.visualizer.dataset_meta = self.dataset_meta
+
+    def __call__(self, inputs, batch_size: int = 1, out_dir: str | Path = '', return_datasamples: bool = False,
+                 return_vis: bool = False, show: bool = False, pred_score_thr: float = 0.3) -> dict:
+        """Predict on inputs of any kind, by the habits of OpenMMLab's inferencers (mmengine's ``BaseInferencer``).
+
+        Args:
+            inputs: An image or a list of them: files, folders, patterns, addresses, numbers of cameras, films, streams,
+                arrays (H, W, 3) uint8 in BGR, pictures of Pillow.
+            batch_size: Images at a time.
+            out_dir: Where predictions and pictures are saved (:func:`dicenet_mm.apis.annotate`); nowhere by default.
+            return_datasamples: Whether predictions are data samples, with everything that was found whatever its
+                score, instead of plain data.
+            return_vis: Whether to return pictures.
+            show: Whether to show them in a window.
+            pred_score_thr: What scores less is left out of plain data and pictures.
+
+        Returns:
+            ``{'predictions': one an image or frame, 'visualization': pictures (H', W', 3) uint8 in RGB, or []}``.
+
+        Raises:
+            UserError: If an input leads nowhere, or none can be read.
+        """
+        from .annotate import annotate  # which needs this module
+
+        several = isinstance(inputs, (list, tuple)) or isinstance(inputs, np.ndarray) and inputs.ndim == 4
+        if out_dir:
+            require_new_results(out_dir)
+        out = dict(predictions=[], visualization=[])
+        for entry, sample, picture in annotate(self, find_inputs(inputs if several else [inputs]), out_dir,
+                                               pred_score_thr, batch_size, show):
+            out['predictions'].append(sample if return_datasamples else entry)
+            if return_vis:
+                out['visualization'].append(picture[..., ::-1].copy())
+        return out
 
     @torch.inference_mode()
     def predict(self, images: ImageLike | Sequence[ImageLike]) -> list[BaseDataElement]:

@@ -7,7 +7,10 @@ import torch
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
+from dicenet_mm.paths import typed
+
 from .check_data import Split
+from .train import Trained
 from .work_dir import saved_checkpoints
 
 
@@ -35,25 +38,27 @@ def print_start(runner: Runner, contents: dict[str, Split]) -> None:
           f'log, with environment, configuration and hooks: {runner.log_file}', sep='\n', flush=True)
 
 
-@master_only
-def print_outcome(runner: Runner, config: str, data: str | None) -> None:
-    """Name the checkpoint to use, and the commands that measure and try it."""
-    best = runner.message_hub.runtime_info.get('best_ckpt')
-    score = runner.message_hub.runtime_info.get('best_score')
+def outcome(runner: Runner) -> Trained:
+    """What a training has left."""
+    best, work_dir = runner.message_hub.runtime_info.get('best_ckpt'), Path(runner.work_dir)
     if best and Path(best).is_file():
-        print(f'\nbest checkpoint: {_short(best)} ({score:.4g})')
-        link = Path(best).with_name('best.pth')
-        best = link if link.is_file() else best
-    else:
-        saved = saved_checkpoints(runner.work_dir)
-        if not saved:
-            return
-        best = saved[-1]
-        print(f'\nlast checkpoint: {_short(best)}')
+        return Trained(work_dir, Path(best), float(runner.message_hub.runtime_info['best_score']))
+    return Trained(work_dir, next(reversed(saved_checkpoints(work_dir)), None))
+
+
+@master_only
+def print_outcome(found: Trained, config: str, data: str | None) -> None:
+    """Name the checkpoint to use, and the commands that measure and try it."""
+    if found.checkpoint is None:
+        return
+    file = _short(found.checkpoint)
+    print(f'\nlast checkpoint: {file}' if found.score is None else f'\nbest checkpoint: {file} ({found.score:.4g})')
+    link = found.checkpoint.with_name('best.pth')
+    file = _short(link) if found.score is not None and link.is_file() else file
     own = f' --data {shlex.quote(data)}' if data else ''
-    print(f'measure it:  python tools/test.py {shlex.quote(str(config))} {_short(best)}{own}',
-          f'try it:      python tools/demo.py PICTURE --weights {_short(best)}', sep='\n')
-    curves = Path(runner.work_dir, 'curves.png')
+    print(f'measure it:  {typed("test")} {shlex.quote(str(config))} {file}{own}',
+          f'try it:      {typed("demo")} PICTURE --weights {file}', sep='\n')
+    curves = found.work_dir / 'curves.png'
     if curves.is_file():
         print(f'see it:      {_short(curves)}')
 

@@ -3,7 +3,7 @@ import warnings
 from pathlib import Path
 
 from dicenet_mm.errors import UserError
-from dicenet_mm.paths import require_checkpoint
+from dicenet_mm.paths import require_checkpoint, typed
 from dicenet_mm.zoo.index import BUILT_IN, find_zoo_model, is_zoo_name
 
 
@@ -22,6 +22,8 @@ def trained_models(root: str | Path = 'work_dirs') -> dict[str, Path]:
 def named_checkpoint(source: str) -> str:
     """The checkpoint that is meant: a file, an address, published weights, or of a work directory the best one or last.
 
+    A work directory may be given by its name in ``work_dirs``.
+
     Raises:
         UserError: If there is no such file, it cannot be a checkpoint, or a folder has none.
     """
@@ -30,6 +32,8 @@ def named_checkpoint(source: str) -> str:
     if is_zoo_name(source):
         return find_zoo_model(source).name
     folder = Path(source)
+    if not folder.exists() and folder.name == source and source in trained_models():
+        return str(trained_models()[source])
     if not folder.is_dir():
         return str(require_checkpoint(source))
     found = trained_models(folder.absolute().parent).get(folder.absolute().name)
@@ -95,4 +99,4 @@ def find_model(name: str | None, root: str | Path = 'work_dirs') -> Path | str:
     if is_zoo_name(name):
         return find_zoo_model(name).name
     raise UserError(f'there is no trained model {name}; trained models in {root}: {", ".join(models) or "none"}. '
-                    '"python tools/models.py" lists published ones')
+                    f'"{typed("models")}" lists published ones')

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from dicenet_mm.errors import UserError
-from dicenet_mm.paths import toolkit_folder
+from dicenet_mm.paths import toolkit_folder, typed
 
 #: The detector that comes with the package: demo.py runs it, and training on small data starts from it.
 BUILT_IN = 'rtm-dicenet-1.0-voc-320'
@@ -94,7 +94,7 @@ def find_zoo_model(name: str) -> ZooModel:
         nearest = get_close_matches(name, models, n=1)
         raise UserError(f'there are no published weights {name}: ' +
                         (f'did you mean {nearest[0]}? ' if nearest else '') +
-                        '"python tools/models.py" lists those there are')
+                        f'"{typed("models")}" lists those there are')
     return models[name]
 
 

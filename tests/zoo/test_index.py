@@ -75,7 +75,7 @@ def test_the_list_is_a_valid_model_index():
 
 def test_the_nearest_name_is_offered():
     with pytest.raises(UserError, match='no published weights edgenets/dicenet-1.0-voc: did you mean '
-                                        r'edgenets/dicenet-1.0-voc-\d+\? "python tools/models.py" lists'):
+                                        r'edgenets/dicenet-1.0-voc-\d+\? "dicenet_mm models" lists'):
         find_zoo_model('edgenets/dicenet-1.0-voc')
 
 

@@ -107,7 +107,7 @@ def test_what_is_a_name(cache):
     with pytest.raises(UserError, match='no published weights edgenets/dicenet-0.5-voc-255: did you mean'):
         read_checkpoint('edgenets/dicenet-0.5-voc-255')
     assert find_model(NAME) == NAME
-    with pytest.raises(UserError, match='no trained model dicenet; .* none. "python tools/models.py" lists published'):
+    with pytest.raises(UserError, match='no trained model dicenet; .* none. "dicenet_mm models" lists published'):
         find_model('dicenet')
 
 

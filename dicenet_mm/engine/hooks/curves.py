@@ -2,11 +2,11 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+
+from dicenet_mm.visualization.curves import draw_curves
 
 
 @HOOKS.register_module()
@@ -35,23 +35,7 @@ class CurvesHook(Hook):
         # the main metric before those of single classes
         measured.sort(key=lambda name: not any(main in name for main in ('mAP', 'mIoU', 'class_f1')))
         panels = [name for name in ('train/loss', 'train/lr', *measured[:1]) if len(scalars.get(name, ()))]
-        if not panels:
-            return
-        figure = Figure(figsize=(4.5 * len(panels), 3.2), layout='constrained')
-        FigureCanvasAgg(figure)
-        for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
-            values = scalars[name]
-            if name == 'train/loss':
-                axes.plot(values, color='0.8', linewidth=0.8)
-                ends = np.arange(1, len(values) + 1)
-                starts = np.maximum(0, ends - self.window)
-                sums = np.concatenate(([0], values.cumsum()))
-                axes.plot((sums[ends] - sums[starts]) / (ends - starts), label=f'mean of {self.window}')
-                axes.legend(frameon=False)
-            else:
-                axes.plot(range(1, len(values) + 1), values, marker='.' if len(values) < 50 else None)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.set_title(name)
-            axes.set_xlabel('evaluation' if name.startswith('val/') else 'iteration')
-            axes.grid(alpha=0.3)
-        figure.savefig(Path(runner.work_dir, 'curves.png'), dpi=110)
+        if panels:
+            curves = {name: (np.arange(1, len(scalars[name]) + 1), scalars[name]) for name in panels}
+            draw_curves(Path(runner.work_dir, 'curves.png'), {'': curves}, panels, 'iteration or evaluation',
+                        self.window)
