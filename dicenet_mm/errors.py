@@ -11,6 +11,13 @@ def printable(text: object, limit: int = 80) -> str:
     return cleaned if len(cleaned) <= limit else f'{cleaned[:limit]} ...'
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU or of the machine is full."""
+    text = str(error)
+    return isinstance(error, MemoryError) or isinstance(error, RuntimeError) and any(
+        part in text for part in ('out of memory', 'allocate memory', 'not enough memory'))
+
+
 class Stopped(Exception):
     """The process was told to stop, and has saved what there was to save. The tools print the message alone."""
 

@@ -7,8 +7,8 @@ default_hooks = dict(
     checkpoint=dict(type='PlainCheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'))
 custom_hooks = [
-    dict(type='InvalidLossHook'), dict(type='CurvesHook'), dict(type='MetricsTableHook'), dict(type='ProgressBarHook'),
-    dict(type='StopHook')]
+    dict(type='SplitBatchHook'), dict(type='InvalidLossHook'), dict(type='CurvesHook'), dict(type='MetricsTableHook'),
+    dict(type='ProgressBarHook'), dict(type='StopHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,  # every image has the same size

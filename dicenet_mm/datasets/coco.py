@@ -20,7 +20,7 @@ def read_coco(path: str | Path, truth: bool = True) -> Annotations:
     """The images and boxes of a COCO annotation file.
 
     Its ids only tie its parts together and may be of any kind. Entries of images that name one file are joined, and so
-    are categories of one name.
+    are categories of one name. A category that only names the group of all others is none.
 
     Args:
         path: The file. While it stays as it is, it is read once.
@@ -41,7 +41,7 @@ def read_coco(path: str | Path, truth: bool = True) -> Annotations:
 def _read(path: str, truth: bool, _state: tuple[int, int]) -> Annotations:
     content = read_json(path)
     _require_lists(content, path, truth)
-    classes, label_of = _categories(content['categories'], path)
+    classes, label_of = _categories(_without_group(content), path)
     names, ids, sizes, index_of, unclear = _images(content['images'], path)
     rows, unknown = [], Counter()
     for number, entry in enumerate(content.get('annotations', ())):
@@ -82,6 +82,16 @@ def _require_lists(content, path: str, truth: bool) -> None:
                                 f'{" and ".join(sorted(keys.difference(entry if isinstance(entry, dict) else ())))}')
     if not content['images']:
         raise UserError(f'{path} lists no images')
+
+
+def _without_group(content: dict) -> list[dict]:
+    """The categories but for one that only names the group of all others, as Roboflow writes it, and has no box."""
+    entries = content['categories']
+    used = {_key(entry['category_id']) for entry in content.get('annotations', ())}
+    groups = [index for index, entry in enumerate(entries) if _key(entry['id']) not in used and len(entries) > 1
+              and entry.get('supercategory') in (None, '', 'none')
+              and all(other is entry or other.get('supercategory') == entry['name'] for other in entries)]
+    return [entry for index, entry in enumerate(entries) if index not in groups]
 
 
 def _categories(entries: list[dict], path: str) -> tuple[tuple[str, ...], dict]:

@@ -202,8 +202,8 @@ def no_twin(root):
 
 
 @pytest.mark.parametrize('make,message', [
-    (lambda root: root.mkdir(), 'expected JPEGImages/ with SegmentationClass/ (VOC), or images/ with masks/; found '
-                                'nothing; is it the right folder?'),
+    (lambda root: root.mkdir(), 'expected JPEGImages/ with SegmentationClass/ (VOC), images/ with masks/, or '
+                                'images/ with labels/ of polygons (YOLO); found nothing; is it the right folder?'),
     (no_masks, 'found 1 .png files; there are images but no masks'),
     (some_without, '2 of the 20 images of {root}/images have no mask in {root}/masks: img_3.png, img_4.png are'),
     (zero_and_255, 'the masks hold only 0 and 255, and 255 is ignored: give the classes the numbers 0, 1, 2'),

@@ -1,5 +1,6 @@
 """Inspecting data, trainings and models."""
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from dicenet_mm.analysis import complexity, image_shape, layers
 from dicenet_mm.apis import load_config
 from dicenet_mm.apis.logs import main_metrics, read_scalars, run_names
+from dicenet_mm.datasets import sample_photographs
 from dicenet_mm.errors import UserError
 from dicenet_mm.visualization.curves import running_mean
 from dicenet_mm.visualization.sheet import contact_sheet
@@ -82,3 +84,46 @@ def test_browse(config, make, tmp_path, monkeypatch, capsys):
     assert len(pictures) == 4 and (pictures[0].shape != pictures[1].shape or (pictures[0] != pictures[1]).any())
     with pytest.raises(SystemExit, match='--number and --times are whole numbers from 1 on'):
         command('analysis/browse_dataset.py', config, '--data', 'mine', '--number', '0')
+
+
+@pytest.fixture(scope='module')
+def built_in(tmp_path_factory):
+    """A test set of the two photographs that come with the package, with what they show."""
+    folder = tmp_path_factory.mktemp('photographs')
+    images = [dict(id=index, file_name=file.name, width=0, height=0)
+              for index, file in enumerate(sample_photographs())]
+    for file in sample_photographs():
+        shutil.copy(file, folder)
+    boxes = [dict(id=1, image_id=1, category_id=1, bbox=[0, 0, 450, 300]),
+             dict(id=2, image_id=0, category_id=2, bbox=[0, 0, 512, 512]),
+             dict(id=3, image_id=0, category_id=2, bbox=[0, 0, 20, 20])]  # nothing
+    categories = [dict(id=1, name='cat'), dict(id=2, name='person')]
+    (folder / 'test.json').write_text(json.dumps(dict(images=images, annotations=boxes, categories=categories)))
+    return folder
+
+
+def test_inspects_a_detector(built_in, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command('analysis/inspect_model.py', 'rtm_dicenet_320_small_data', 'rtm-dicenet-1.0-voc-320', '--data', built_in,
+            '--device', 'cpu')
+    assert 'at a score of 0.3 and IoU 0.5: 2 right, 0 wrong, 1 missed' in capsys.readouterr().out
+    lines = Path('inspected/average_precision.csv').read_text().splitlines()
+    assert lines[0] == 'class,mAP,mAP_50,mAP_75,mAP_s,mAP_m,mAP_l' and len(lines) == 22
+    assert next(line for line in lines if line.startswith('cat,')).split(',')[2] == '1.0000'
+    assert Path('inspected/images.csv').read_text().splitlines()[1].endswith('astronaut.jpg,1,0,1')
+    assert all(cv2.imread(f'inspected/{name}') is not None for name in ('worst.jpg', 'precision_recall.png'))
+
+
+@pytest.mark.parametrize('config,make,said', [
+    ('segmentation_dicenet_small_data', lambda: make_pairs('mine/images', 'mine/masks', 'abcd'),
+     'over the classes that occur'),
+    ('classification_dicenet_small_data', lambda: make_folders('mine', dict(a=4, b=4)), ' images are right')])
+def test_inspects_other_models(config, make, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make()
+    options = ['--cfg-options', 'model.backbone.widen_factor=0.1']
+    command('train.py', config, '--data', 'mine', '--batch-size', '2', '--epochs', '1', '--workers', '0',
+            '--work-dir', 'work', *options)
+    command('analysis/inspect_model.py', config, 'work', '--data', 'mine', '--device', 'cpu', *options)
+    assert said in capsys.readouterr().out
+    assert {'classes.csv', 'confusion_matrix.png'} <= {file.name for file in Path('inspected').iterdir()}

@@ -1,55 +1,54 @@
 """A person's own masks: VOC's layout for segmentation, or folders of images and masks."""
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 
 from dicenet_mm.datasets.files import class_name, head, is_litter, read_lines
-from dicenet_mm.datasets.segmentation import IGNORED, mask_values
+from dicenet_mm.datasets.segmentation import IGNORED
 from dicenet_mm.errors import UserError
 from dicenet_mm.visualization.text import class_colours
 
 from ..inputs import IMAGES
 from .config import replace_data_set, with_classes
 from .layout import contents, fill_splits, hold_out, told_split, write_text
+from .pairs import BESIDE, Pairs, pictures
+from .polygons import polygon_masks
+from .yolo import find_yolo
 
 IMAGE_FOLDERS = ('jpegimages', 'images', 'image', 'imgs', 'img', 'img_dir')
 MASK_FOLDERS = ('segmentationclassaug', 'segmentationclass', 'segmentationclasspng', 'masks', 'mask', 'labels',
                 'annotations', 'ann_dir')
-BESIDE = '_mask.png'  # what Roboflow puts behind an image's name for the mask that lies beside it
 LISTS = dict(train=('train_aug', 'trainaug', 'train', 'trainval'), val=('val',), test=('test',))  # the first there is
 CLASS_FILES = ('classes.txt', 'labels.txt', 'class_names.txt')
 CLASS_TABLE = '_classes.csv'  # Roboflow's: number and name of each class
 MANY = 50  # classes that need names, since so many values are rather levels of grey
 
 
-@dataclass
-class Pairs:
-    """A folder of images, that of their masks, and what the masks' names have after the images' stems."""
-    images: Path
-    masks: Path
-    mask_suffix: str
-    names: list[str]
-
-    def values(self) -> dict[str, frozenset[int]]:
-        """The values in the mask of each image; reads all of them."""
-        files = {path.stem: path for path in _pictures(self.images)}
-        return {name: mask_values(str(files[name]), str(self.masks / f'{name}{self.mask_suffix}'))
-                for name in self.names}
+class UnknownLayout(UserError):
+    """A folder looks like none of the layouts of masks."""
 
 
 def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str] | None = None) -> list[str]:
     """See :func:`dicenet_mm.apis.user_data.use_data`; the configuration is one of mmseg."""
     folder, work_dir = folder.resolve(), Path(cfg.work_dir)
-    parts, notes = _splits(folder)
+    yolo = None
+    try:
+        parts, notes = _splits(folder)
+        names = _class_names(folder)
+    except UnknownLayout:
+        yolo = find_yolo(folder)
+        if not yolo:
+            raise
+    if yolo:
+        names, parts, notes = polygon_masks(folder, yolo, work_dir)
     for split in splits:
         if split not in parts:
             raise UserError(f'{folder} has no {split} split, only {" and ".join(parts)}: docs/segmentation.md shows '
                             'the layouts')
-    names = _class_names(folder)
     if names is None:
         names = tuple(classes or _numbered(parts))
         notes.append(f'there is no {CLASS_FILES[0]} in {folder}: the classes are ' + (
@@ -63,7 +62,8 @@ def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str]
             continue
         listed = write_text(work_dir / f'data/{split}.txt', '\n'.join(pairs.names))
         entry = dict(type='CheckedSegDataset', ann_file=str(listed), seg_map_suffix=pairs.mask_suffix,
-                     data_root=str(folder), metainfo=metainfo,
+                     # masks that were made of polygons lie in the work directory
+                     data_root=str(folder) if pairs.masks.is_relative_to(folder) else '', metainfo=metainfo,
                      data_prefix=dict(img_path=str(pairs.images), seg_map_path=str(pairs.masks)),
                      test_mode=split != 'train')
         loader = cfg[f'{split}_dataloader']
@@ -71,8 +71,9 @@ def use(cfg: Config, folder: Path, splits: Sequence[str], classes: Sequence[str]
             loader['dataset'], lambda own, entry=entry: dict(entry, pipeline=own['pipeline'])))
     for module in with_classes(cfg.model):
         module['num_classes'] = len(names)
-    return [f'{folder}: images in {_short(folder, parts["train" if "train" in parts else "test"].images)}, masks in '
-            f'{_short(folder, parts["train" if "train" in parts else "test"].masks)}, {len(names)} classes', *notes]
+    shown = parts['train' if 'train' in parts else 'test']
+    return [f'{folder}: images in {_short(folder, shown.images)}, masks in {_short(folder, shown.masks)}, {len(names)} '
+            'classes', *notes]
 
 
 def palette(classes: Sequence[str]) -> list[tuple[int, int, int]]:
@@ -109,9 +110,9 @@ def _splits(folder: Path) -> tuple[dict[str, Pairs], list[str]]:
     if not parts:
         hint = ('there are images but no masks' if any(path.suffix.lower() in IMAGES for path in folder.iterdir()) else
                 'is it the right folder?')
-        raise UserError(f'the layout of {folder} is not known: expected JPEGImages/ with SegmentationClass/ (VOC), or '
-                        f'images/ with masks/; found {contents(folder)}; {hint} (docs/segmentation.md shows the '
-                        'layouts)')
+        raise UnknownLayout(f'the layout of {folder} is not known: expected JPEGImages/ with SegmentationClass/ (VOC), '
+                            'images/ with masks/, or images/ with labels/ of polygons (YOLO); found '
+                            f'{contents(folder)}; {hint} (docs/segmentation.md shows the layouts)')
     if 'train' in parts and not parts.keys() & {'val', 'test'}:
         whole = parts['train']
         if len(whole.names) < 2:
@@ -140,13 +141,6 @@ def _folder(base: Path, names: Sequence[str]) -> Path | None:
         for path in found[name].glob(pattern))), None)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """The images of a folder, without the masks that may lie beside them."""
-    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGES and not is_litter(path.name)]
-    masks = {path.name for path in found if path.name.endswith(BESIDE)}
-    return [path for path in found if path.name not in masks or f'{path.stem}{BESIDE}' in masks]
-
-
 def _twin(masks: Path, images: Path) -> Path:
     twin = masks / images.name
     if not twin.is_dir():
@@ -166,7 +160,7 @@ def _lists(base: Path) -> dict[str, Path]:
 
 def _pairs(images: Path, masks: Path, names: Sequence[str] | None = None, listed: Path | None = None) -> Pairs:
     """The images of a folder, or those of a list, and what the names of their masks end with."""
-    files = {path.stem: path for path in _pictures(images)}
+    files = {path.stem: path for path in pictures(images)}
     if names is None:
         names = list(files)
     else:
@@ -229,7 +223,7 @@ def _numbered(parts: dict[str, Pairs]) -> list[str]:
 
 
 def _short(folder: Path, path: Path) -> str:
-    return f'{path.relative_to(folder)}/'
+    return f'{path.relative_to(folder) if path.is_relative_to(folder) else path}/'
 
 
 __all__ = ['palette', 'use']

@@ -3,6 +3,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -48,6 +49,30 @@ def read_yolo_layout(folder: Path, found: dict, work_dir: Path, classes: Sequenc
     Raises:
         UserError: If a folder or list is missing, a row cannot be understood, or there is a single image.
     """
+    names, parts, label_files, notes = read_splits(folder, found, work_dir)
+    keypoints = bool(found.get('kpt_shape'))
+    datasets = {}
+    for split, images in parts.items():
+        content = dict(images=[[os.path.relpath(path, folder) for path in (image, label_files[image])]
+                               for image in images], names=names, keypoints=keypoints)
+        datasets[split] = [dict(type='YOLODataset', data_root=str(folder), data_prefix=dict(img=''),
+                                ann_file=str(write_text(work_dir / f'data/{split}.json', json.dumps(content))))]
+    fill_splits(datasets)
+    metric = dict(type='CocoDetectionMetric')
+    metrics = {split: dict(mAP=metric, bbox=metric) for split in ('val', 'test') if split in datasets}
+    return Layout('YOLO', tuple(classes or dict.fromkeys(names)), datasets, metrics, 'coco/bbox_mAP', notes)
+
+
+class Splits(NamedTuple):
+    """What a folder holds: the class names, the images of each split, the label file of each image, and notes."""
+    names: list[str]
+    parts: dict[str, list[str]]
+    label_files: dict[str, str]
+    notes: list[str]
+
+
+def read_splits(folder: Path, found: dict, work_dir: Path) -> Splits:
+    """The images of a folder in YOLO layout, and where their labels are; arguments and errors as above."""
     names = _names(found)
     keypoints = bool(found.get('kpt_shape'))
     parts = {}
@@ -84,16 +109,7 @@ def read_yolo_layout(folder: Path, found: dict, work_dir: Path, classes: Sequenc
     if shared:
         notes.append(f'{len(shared)} of the {len(parts.get("val") or parts["test"])} images to validate on are trained '
                      'on, too: the metric will be too good')
-    datasets = {}
-    for split, images in parts.items():
-        content = dict(images=[[os.path.relpath(path, folder) for path in (image, label_files[image])]
-                               for image in images], names=names, keypoints=keypoints)
-        datasets[split] = [dict(type='YOLODataset', data_root=str(folder), data_prefix=dict(img=''),
-                                ann_file=str(write_text(work_dir / f'data/{split}.json', json.dumps(content))))]
-    fill_splits(datasets)
-    metric = dict(type='CocoDetectionMetric')
-    metrics = {split: dict(mAP=metric, bbox=metric) for split in ('val', 'test') if split in datasets}
-    return Layout('YOLO', tuple(classes or dict.fromkeys(names)), datasets, metrics, 'coco/bbox_mAP', notes)
+    return Splits(names, parts, label_files, notes)
 
 
 def _read_yaml(path: Path):
@@ -208,4 +224,4 @@ def _label_file(image: str | Path) -> str:
     return str(path.with_suffix('.txt'))
 
 
-__all__ = ['find_yolo', 'read_yolo_layout']
+__all__ = ['Splits', 'find_yolo', 'read_splits', 'read_yolo_layout']
