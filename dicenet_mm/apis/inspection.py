@@ -175,7 +175,7 @@ def _segmentation(options, inferencer, dataset, infos, samples) -> list[Path]:
     folder, classes = Path(options.out_dir), inferencer.dataset_meta['classes']
     total, rows, masks = np.zeros((len(classes),) * 2, np.int64), [], []
     for info, sample in zip(infos, samples):
-        found = sample.pred_sem_seg.data.squeeze().numpy()
+        found = sample.pred_sem_seg.data.squeeze(0).numpy()
         truth = LoadMask()(dict(info, ori_shape=found.shape, seg_fields=[]))['gt_seg_map']
         counted = truth != IGNORED
         matrix = confusion_matrix(truth[counted], found[counted], labels=range(len(classes)))
