@@ -87,6 +87,10 @@ _SYSTEM = {
 }
 
 
+# Parts of what gloo and NCCL say where the process at the other end is gone.
+_CONNECTION = ('gloo/transport', 'Connection closed by peer', 'Connection reset by peer', 'Broken pipe', 'NCCL')
+
+
 def main(run, parse_args, check=None) -> None:
     """Run a command; an error that the user can mend is one sentence and exit code 1.
 
@@ -163,6 +167,11 @@ def _sentence(error: BaseException, args: argparse.Namespace | None = None) -> s
     if isinstance(error, RuntimeError) and 'exited unexpectedly' in text:
         return (f'error: {text}: the system stopped it, mostly since memory ran out. Lower the num_workers or the '
                 'batch_size of the data loader')
+    if isinstance(error, RuntimeError) and int(os.environ.get('WORLD_SIZE', 1)) > 1 and (
+            type(error).__name__.startswith('Dist') or any(part in text for part in _CONNECTION)):
+        return ('error: another process of this run has ended, or cannot be reached: what it said, if it could, is '
+                'above. Run the command again' + (', with --resume if it was training. What had been saved before is '
+                                                  'whole' if args and 'resume' in args else ''))
     # a value that some part of the stack refuses, in its own words
     if text and isinstance(error, (ValueError, TypeError, ImportError, AssertionError, OSError)):
         return f'error: {text} (--traceback shows where)'

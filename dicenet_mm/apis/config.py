@@ -42,8 +42,15 @@ def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:
-    """Say how several processes were started; without a GPU they talk through gloo."""
+    """Say how several processes were started; without a GPU they talk through gloo.
+
+    Raises:
+        UserError: If a launcher that counts on GPUs finds none.
+    """
     import torch  # here, since it takes seconds
+    if launcher in ('slurm', 'mpi') and not torch.cuda.is_available():
+        raise UserError(f'--launcher {launcher} gives each process a GPU, and there is none: start the processes with '
+                        'torchrun, as tools/dist_train.sh and tools/slurm_train.sh do')
     cfg.launcher = launcher
     if not torch.cuda.is_available() and cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend') == 'nccl':
         cfg.env_cfg.dist_cfg.backend = 'gloo'

@@ -7,7 +7,8 @@ indices, without reading it.
 from collections.abc import Iterator
 
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import get_rank
+from mmengine.dist import broadcast, get_rank, get_world_size
+from mmengine.hooks import EMAHook
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
@@ -52,10 +53,16 @@ class _Exact:
     def validate_if_due(self) -> None:
         """Catch up with a validation that was interrupted."""
         if self.validation_due and self.runner.val_loop is not None:
-            self.runner.val_loop.run()
+            self.validate()
         self.validation_due = False
 
     def validate(self) -> None:
+        """Validate, in all processes with the statistics of batch normalisation of the first, which are saved."""
+        if get_world_size() > 1:
+            averages = (hook.ema_model for hook in self.runner.hooks if isinstance(hook, EMAHook))
+            for model in (self.runner.model, *averages):
+                for buffer in model.buffers():
+                    broadcast(buffer)
         self.validation_due = True
         self.runner.val_loop.run()
         self.validation_due = False

@@ -1,8 +1,13 @@
 """mmengine's runner for the command line."""
 import logging
 
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
+from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import Runner
+from torch import nn
+from torch.distributed import init_process_group, is_initialized
+from torch.nn.parallel import DistributedDataParallel
 
 # Of a scheduler's state, what counts steps instead of shaping the schedule.
 COUNTERS = {'last_step', '_global_step', '_last_value', 'verbose', 'base_values'}
@@ -26,6 +31,21 @@ class QuietRunner(Runner):
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(lambda record: not self._building or record.levelno >= logging.WARNING)
         return logger
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """mmengine's, which gives each of several processes a GPU whether there are any or not."""
+        if self.distributed and self.launcher == 'pytorch' and get_device() == 'cpu' and not is_initialized():
+            init_process_group('gloo')
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """mmengine's, which names a GPU for each of several processes whether there are any or not."""
+        kind = MODEL_WRAPPERS.get((model_wrapper_cfg or {}).get('type', 'MMDistributedDataParallel'))
+        if self.distributed and get_device() == 'cpu' and issubclass(kind, DistributedDataParallel):
+            model_wrapper_cfg = dict(
+                dict(broadcast_buffers=False, find_unused_parameters=self.cfg.get('find_unused_parameters', False))
+                if model_wrapper_cfg is None else model_wrapper_cfg, device_ids=None)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     @property
     def log_file(self) -> str | None:

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from dicenet_mm.apis import latest_checkpoint, load_config, use_data
 from dicenet_mm.checkpoint import read_checkpoint
+from dicenet_mm.engine import seeded_data
 from dicenet_mm.errors import Stopped
 from tests.data import make_folders, make_voc, make_voc_masks
 
@@ -20,6 +21,9 @@ TASKS = {
     'detection': ('ssd_dicenet_300_voc0712.py', {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 10}),
     'steps': ('ssd_dicenet_300_small_data.py', {'train_cfg.max_iters': 6, 'train_cfg.val_interval': 100,
                                                 'model.backbone.widen_factor': 0.1}),
+    'mosaic': ('rtm_dicenet_320_voc0712.py', {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 10,
+                                              'optim_wrapper.accumulative_counts': 1, 'param_scheduler': [
+                                                  dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=4)]}),
     'segmentation': ('espnetv2_dicenet_256_voc12aug.py', {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 10}),
     'classification': ('classification_dicenet_small_data.py', {'train_cfg.max_epochs': 2,
                                                                 'train_cfg.val_interval': 10}),
@@ -34,6 +38,7 @@ def data(tmp_path_factory):
     make_voc_masks(folder / 'segmentation', dict(train=names, val=names[:2]))
     make_folders(folder / 'classification', dict(a=6, b=6))
     (folder / 'steps').symlink_to(folder / 'detection')
+    make_voc(folder / 'mosaic', dict(trainval=10))
     return folder
 
 
@@ -103,11 +108,13 @@ def differences(a, b, where=''):
     ('detection', [3, 6], {'custom_hooks': [EMA, dict(type='StopHook')], 'optim_wrapper.accumulative_counts': 4}),
     ('detection', [3], {'train_dataloader.num_workers': 2, 'train_dataloader.persistent_workers': True,
                         'optim_wrapper.accumulative_counts': 1}),
+    ('mosaic', [3], {}),
     ('steps', [2], {'train_dataloader.num_workers': 2}),
     ('segmentation', [4, 6], {'custom_hooks': [EMA, dict(type='StopHook')]}),
     ('classification', [1, 8], {'optim_wrapper.accumulative_counts': 2}),
 ])
-def test_stopped_or_not_the_weights_are_the_same(task, steps, options, data, tmp_path):
+def test_stopped_or_not_the_weights_are_the_same(task, steps, options, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(seeded_data, 'KEPT', 8)  # mosaics are made of the samples of a turn, from the fifth on
     whole = state(train(task, data, tmp_path / 'whole', **options))
     assert train(task, data, tmp_path / 'parts', steps[:1], **options) is None
     for step in steps[1:]:
