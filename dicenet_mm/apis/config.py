@@ -7,7 +7,7 @@ from mmengine.config import Config
 from dicenet_mm.errors import UserError
 from dicenet_mm.paths import find_config
 
-from .options import check_arguments, check_values, merge_options, parse_options
+from .options import check_arguments, check_values, hand_down, merge_options, parse_options
 
 
 def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir: str | None = None,
@@ -30,7 +30,7 @@ def load_config(path: str, options: dict | Sequence[str] | None = None, work_dir
         cfg = Config.fromfile(file, import_custom_modules=imports)
     except Exception as error:
         raise UserError(f'the configuration {path} cannot be read: {type(error).__name__}: {error}') from error
-    replaced = options if isinstance(options, dict) else parse_options(options or ())
+    replaced = hand_down(cfg, options if isinstance(options, dict) else parse_options(options or ()))
     merge_options(cfg, replaced)
     check_values(cfg)
     if imports:

@@ -68,6 +68,35 @@ def _blanks_back(value):
     return type(value)(map(_blanks_back, value)) if isinstance(value, (list, tuple)) else value
 
 
+def hand_down(cfg: Config, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, where those of a data set that wraps others, and that only the others have, are theirs.
+
+    So ``train_dataloader.dataset.filter_cfg.min_size=8`` is for the data sets that are repeated or joined there.
+    """
+    handed = {}
+    for key, value in options.items():
+        part, _, rest = key.partition('.dataset.')
+        outer = (cfg.get(part) or {}).get('dataset') if rest and part.endswith('_dataloader') else None
+        name = rest.partition('.')[0]
+        inside = [path for path, inner in _wrapped(outer, f'{part}.dataset') if name in inner or name == 'filter_cfg']
+        own = not isinstance(outer, dict) or name in {'type', 'dataset', 'datasets', *outer}
+        handed.update({key: value} if own or not inside else {f'{path}.{rest}': value for path in inside})
+    return handed
+
+
+def _wrapped(dataset: Any, path: str) -> Iterator[tuple[str, dict]]:
+    """The data sets inside any wrappers, by their dotted keys."""
+    if not isinstance(dataset, dict):
+        return
+    if 'dataset' in dataset:
+        yield from _wrapped(dataset['dataset'], f'{path}.dataset')
+    elif 'datasets' in dataset:
+        for index, part in enumerate(dataset['datasets']):
+            yield from _wrapped(part, f'{path}.datasets.{index}')
+    else:
+        yield path, dataset
+
+
 def merge_options(cfg: Config, options: dict[str, Any]) -> None:
     """Replace values of a configuration, in place.
 

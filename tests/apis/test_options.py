@@ -8,6 +8,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch.utils.data import DataLoader
 
 import dicenet_mm  # noqa: F401
+from dicenet_mm.apis import load_config
 from dicenet_mm.apis.options import KEYS, LOOPS, READ
 
 
@@ -34,3 +35,12 @@ def test_arguments_of_loops():
         parts = [part for part in LOOP_CLASSES.get(name).__mro__ if '__init__' in vars(part) and part is not object]
         found = set().union(*(arguments(part.__init__, 'runner', 'dataloader', 'evaluator') for part in parts))
         assert known == found, name
+
+
+def test_options_of_what_is_joined():
+    """Of data sets that a wrapper has, they are for each of them."""
+    cfg = load_config('configs/ssd_dicenet_300_voc0712.py', ['train_dataloader.dataset.filter_cfg.min_size=8'])
+    wrapper = cfg.train_dataloader.dataset
+    years = wrapper.get('dataset', wrapper).datasets
+    assert [year.filter_cfg for year in years] == 2 * [dict(filter_empty_gt=True, min_size=8)]
+    assert 'filter_cfg' not in wrapper

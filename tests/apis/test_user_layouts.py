@@ -17,6 +17,7 @@ from mmengine.registry import DATASETS, METRICS
 from mmengine.structures import InstanceData
 
 from dicenet_mm.apis import check_data, load_config, use_data
+from dicenet_mm.apis.options import hand_down
 from dicenet_mm.errors import UserError
 
 BASE = load_config(str(Path(__file__).parents[2] / 'configs/ssd_dicenet_300_small_data.py'),
@@ -50,7 +51,7 @@ def read(tmp_path, folder, options=None, splits=('train', 'val')):
     """What ``tools/train.py --data`` does before it makes a model; the configuration, and what was found."""
     cfg = copy.deepcopy(BASE)
     cfg.work_dir = str(tmp_path / 'work')
-    cfg.merge_from_dict(options or {})
+    cfg.merge_from_dict(hand_down(cfg, options or {}))
     notes = use_data(cfg, str(folder), splits)
     return cfg, notes, check_data(cfg, splits, thorough=True)
 

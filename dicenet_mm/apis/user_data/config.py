@@ -17,20 +17,10 @@ def data_sets(dataset: dict, times: int = 1) -> Iterator[tuple[dict, int]]:
 
 
 def replace_data_set(dataset: dict, make: Callable[[dict], dict]) -> dict:
-    """A configured data set with ``make(innermost one)`` in place of its innermost one; joined ones count as one.
-
-    A ``filter_cfg`` of a wrapper, as ``--cfg-options train_dataloader.dataset.filter_cfg...`` makes, is meant for what
-    is in it.
-    """
-    if 'dataset' not in dataset and 'datasets' not in dataset:
-        return make(dataset)
-    wrapper = dict(dataset)
-    chosen = wrapper.pop('filter_cfg', None)
-    inner = wrapper['dataset'] if 'dataset' in wrapper else wrapper['datasets'][0]
-    if chosen:
-        inner = dict(inner, filter_cfg={**(inner.get('filter_cfg') or {}), **chosen})
-    made = replace_data_set(inner, make)
-    return dict(wrapper, dataset=made) if 'dataset' in wrapper else made
+    """A configured data set with ``make(innermost one)`` in place of its innermost one; joined ones count as one."""
+    if 'dataset' in dataset:
+        return dict(dataset, dataset=replace_data_set(dataset['dataset'], make))
+    return replace_data_set(dataset['datasets'][0], make) if 'datasets' in dataset else make(dataset)
 
 
 def allow_outside(cfg: Config) -> None:
