@@ -1,4 +1,9 @@
-"""The compiled operators refuse arguments that do not fit."""
+"""The compiled operators refuse arguments that do not fit, and read nothing beyond those that do."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from dicenet_mm.ops import library
@@ -98,3 +103,57 @@ def test_refuses_sizes_beyond_all_measure(operator, args, message):
 def test_refuses_sizes_of_a_pyramid_that_make_no_map(sizes):
     with pytest.raises(RuntimeError, match='size'):
         torch.ops.dicenet_mm.pyramid_pool(torch.randn(2, 5, 4, 7), torch.randn(5, 2, 2, 12), sizes)
+
+
+GUARDED = '''
+import ctypes, faulthandler, mmap, sys
+import torch
+from tests.ops import test_registration as cases
+from tests.ops.test_checks import replaced, tensors
+faulthandler.enable()
+torch.manual_seed(int(sys.argv[1]))
+torch.set_num_threads(int(sys.argv[2]))
+PAGE, libc, kept = mmap.PAGESIZE, ctypes.CDLL(None, use_errno=True), []
+
+
+def guarded(tensor, at_end):
+    """A copy with pages beside it that may not be touched: it begins, or ends, right there."""
+    size = tensor.numel() * tensor.element_size()
+    pages = -(-size // PAGE)
+    memory = mmap.mmap(-1, (pages + 2) * PAGE)
+    kept.append(memory)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    offset = PAGE + (pages * PAGE - size if at_end else 0)
+    copy = torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel(), offset=offset).view(tensor.shape)
+    copy.copy_(tensor)
+    for page in (start, start + (pages + 1) * PAGE):
+        assert libc.mprotect(ctypes.c_void_p(page), PAGE, 0) == 0
+    return copy
+
+
+for name, make in cases.ARGUMENTS.items():
+    for _ in range(4):
+        cases.N, cases.D, cases.H, cases.W = (int(torch.randint(*r, ())) for r in ((1, 18), (4, 30), (1, 24), (1, 40)))
+        cases.images.__defaults__ = cases.D, torch.randn
+        native = bool(torch.rand(()) < .5)
+        sizes = (cases.H, cases.W) if native else tuple(int(n) for n in torch.randint(1, 30, (2,)))
+        if name == 'upsample_add':
+            cases.H, cases.W = cases.H + 3, cases.W + 4
+        with torch.no_grad():
+            args = make(sizes)
+            for place, within, tensor in list(tensors(args)):
+                for at_end in (False, True):
+                    if tensor.numel():
+                        getattr(torch.ops.dicenet_mm, name)(*replaced(args, place, within, guarded(tensor, at_end)))
+print('done')
+'''
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs the memory protection of POSIX')
+@pytest.mark.parametrize('isa', library.INSTRUCTION_SETS)
+@pytest.mark.parametrize('seed', [0, 1])
+def test_reads_nothing_beyond_its_arguments(isa, seed):
+    """Each argument in turn has a page before or after it that may not be touched; many shapes."""
+    done = subprocess.run([sys.executable, '-c', GUARDED, str(seed), str(1 + seed)], capture_output=True, text=True,
+                          cwd=Path(__file__).parents[2], env=os.environ | {'DICENET_MM_ISA': isa}, timeout=300)
+    assert done.stdout.strip() == 'done', done.stderr[-3000:]
