@@ -51,6 +51,9 @@ struct Resized {
 };
 
 constexpr int kMaxChunk = 32;
+// Whether the registers hold the taps of the height and the width branch at once. Else each branch has a pass of its own:
+// loads of spilled taps and masks would take longer than all sums.
+constexpr bool kBranchesTogether = simd::registers >= 32;
 
 void add_lanes(const float* lane_sums, int channels, float* sums) {
   for (int i = 0; i < channels; ++i) sums[i] = total<float>(simd::load(lane_sums + i * simd::lanes));
@@ -60,28 +63,14 @@ LocalFusion local_fusion_of(const Tile<float>& t, const float* local, float* y, 
   return {local + t.begin * kLocal, t.depth_in + (t.end - t.begin) * t.stride, y, lane_sums, area_of(t)};
 }
 
-void local_fusion_tile(const Tile<float>& t, const float* local, float* y, float* sums) {
-  alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  march<float, kDepth | kHeight | kWidth, true>(t, local_fusion_of(t, local, y, lane_sums));
-  add_lanes(lane_sums, t.end - t.begin, sums);
-}
-
-void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width,
-                               const float* local, float* y, float* sums) {
-  alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
-  const LocalFusion fusion = local_fusion_of(t, local, y, lane_sums);
-  march<float, kDepth, true>(t, Resized<LocalFusion>{fusion, height, width, area_of(t)});
-  add_lanes(lane_sums, t.end - t.begin, sums);
-}
-
-// `vectors` vectors beside each other go down the rows together; each row adds to the outputs above, at and
-// below it.
-template <int vectors>
-INLINE void spatial_columns(const float* x, int height, int width, int column, const float* spatial, V bias,
-                            V p, V q, float* y) {
+// 3x3 convolution: `vectors` vectors beside each other go down the rows together; each row adds to the outputs above, at
+// and below it. `done(place, lanes that count, sum)` takes the outputs.
+template <int vectors, class Done>
+INLINE void slide_down(const float* x, int height, int width, int column, const float* kernel, V bias,
+                       const Done& done) {
   V taps[9];
 #pragma GCC unroll 9
-  for (int i = 0; i < 9; ++i) taps[i] = simd::hold(simd::splat(spatial[i]));
+  for (int i = 0; i < 9; ++i) taps[i] = simd::hold(simd::splat(kernel[i]));
   V one[vectors], two[vectors];  // outputs of the row that comes, with one row of taps in, and of the one
                                  // before, with two
   simd::M left[vectors], right[vectors];
@@ -95,24 +84,104 @@ INLINE void spatial_columns(const float* x, int height, int width, int column, c
     right[j] = simd::mask(lanes <= simd::lanes ? inside & ~(1u << (lanes - 1)) : inside);
     one[j] = two[j] = bias;
   }
-  x += column, y += column;
-  for (int row = 0; row <= height; ++row, x += width, y += width) {
+  int64_t at = column;
+  for (int row = 0; row <= height; ++row, at += width) {
 #pragma GCC unroll 4
     for (int j = 0; j < vectors; ++j) {
-      V done = two[j];
+      V sum = two[j];
       if (row < height) {
-        const float* at = x + j * simd::lanes;
-        const V a = simd::load_once(at - 1), b = simd::load_once(at), c = simd::load_once(at + 1);
-        done = simd::add_product(left[j], taps[6], a, done + taps[7] * b);
-        done = simd::add_product(right[j], taps[8], c, done);
+        const float* here = x + at + j * simd::lanes;
+        const V a = simd::load_once(here - 1), b = simd::load_once(here), c = simd::load_once(here + 1);
+        sum = simd::add_product(left[j], taps[6], a, sum + taps[7] * b);
+        sum = simd::add_product(right[j], taps[8], c, sum);
         two[j] = simd::add_product(left[j], taps[3], a, one[j] + taps[4] * b);
         two[j] = simd::add_product(right[j], taps[5], c, two[j]);
         one[j] = simd::add_product(left[j], taps[0], a, bias + taps[1] * b);
         one[j] = simd::add_product(right[j], taps[2], c, one[j]);
       }
-      if (row > 0) simd::store(here[j], y - width + j * simd::lanes, p * done + q * simd::min(done, V{}));
+      if (row > 0) done(at - width + j * simd::lanes, here[j], sum);
     }
   }
+}
+
+// All columns of a plane, up to `most` vectors at a time.
+template <int most, class Done>
+INLINE void slide_plane_down(const float* x, int height, int width, const float* kernel, V bias, const Done& done) {
+  int column = 0;
+  for (; width - column > (most - 1) * simd::lanes; column += most * simd::lanes)
+    slide_down<most>(x, height, width, column, kernel, bias, done);
+  if constexpr (most > 2)
+    if (width - column > simd::lanes) return slide_down<2>(x, height, width, column, kernel, bias, done);
+  if constexpr (most > 1)
+    if (width > column) slide_down<1>(x, height, width, column, kernel, bias, done);
+}
+
+// The height or the width branch alone as its term of the fusion, to `y` or added to what lies there.
+template <int which>
+struct BranchTerm {
+  const float* local;
+  float* y;
+  int64_t area;
+  const float* prm = nullptr;
+  float* out = nullptr;
+  INLINE_METHOD begin(int64_t offset) { prm = local, out = y + offset; }
+  INLINE_METHOD next(simd::P m, V, V height, V width) {
+    if (which == kHeight)
+      simd::store(m, out, branch_term(prm + 3, height, simd::splat(prm[9])));
+    else
+      simd::store(m, out, branch_term(prm + 6, width, simd::load(m, out)));
+    prm += kLocal, out += area;
+  }
+};
+
+// Local fusion channel by channel; others(p, place, lanes that count) gives the terms of the other branches.
+template <class Others>
+INLINE void fuse_down(const Tile<float>& t, const float* local, float* y, float* sums, const Others& others) {
+  const int64_t area = area_of(t);
+  for (int p = t.begin; p < t.end; ++p, y += area) {
+    const float* prm = local + p * kLocal;
+    const V scale = simd::splat(prm[0]), low = simd::splat(prm[1]), knee = simd::splat(prm[2]),
+            slope = simd::splat(prm[10]);
+    V all{};
+    slide_plane_down<2>(t.depth_in + (p - t.begin) * t.stride, t.height, t.width, t.depth_taps + p * 9, V{},
+                        [&](int64_t at, simd::P m, V depth) __attribute__((always_inline)) {
+                          const V u = others(p, at, m) + scale * depth + low * simd::min(depth, knee);
+                          const V z = u + slope * simd::min(u, V{});
+                          simd::store(m, y + at, z);
+                          all += simd::keep(m, z);
+                        });
+    *sums++ = total<float>(all);
+  }
+}
+
+void local_fusion_tile(const Tile<float>& t, const float* local, float* y, float* sums) {
+  if (kBranchesTogether || is_narrow(t.width, simd::lanes)) {
+    alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
+    march<float, kDepth | kHeight | kWidth, true>(t, local_fusion_of(t, local, y, lane_sums));
+    return add_lanes(lane_sums, t.end - t.begin, sums);
+  }
+  const int64_t area = area_of(t);
+  march<float, kHeight, false>(t, BranchTerm<kHeight>{local + t.begin * kLocal, y, area});
+  march<float, kWidth, false>(t, BranchTerm<kWidth>{local + t.begin * kLocal, y, area});
+  fuse_down(t, local, y, sums, [&](int p, int64_t at, simd::P m) __attribute__((always_inline)) {
+    return simd::load(m, y + (p - t.begin) * area + at);
+  });
+}
+
+void local_fusion_resized_tile(const Tile<float>& t, const float* height, const float* width,
+                               const float* local, float* y, float* sums) {
+  if (kBranchesTogether || is_narrow(t.width, simd::lanes)) {
+    alignas(64) float lane_sums[kMaxChunk * simd::lanes] = {};
+    const LocalFusion fusion = local_fusion_of(t, local, y, lane_sums);
+    march<float, kDepth, true>(t, Resized<LocalFusion>{fusion, height, width, area_of(t)});
+    return add_lanes(lane_sums, t.end - t.begin, sums);
+  }
+  const int64_t area = area_of(t);
+  fuse_down(t, local, y, sums, [&](int p, int64_t at, simd::P m) __attribute__((always_inline)) {
+    const int64_t i = (p - t.begin) * area + at;
+    const float* prm = local + p * kLocal;
+    return branch_term(prm + 3, simd::load(m, height + i), branch_term(prm + 6, simd::load(m, width + i), simd::splat(prm[9])));
+  });
 }
 
 // Maps so narrow that their rows would leave most lanes idle: the plane is flattened, as in the march.
@@ -137,13 +206,9 @@ void spatial_plane(const float* x, int height, int width, const uint32_t* border
   const V bias = simd::splat(spatial[kBias]), p = simd::splat(*gate), q = p * simd::splat(spatial[kSlope]);
   if (is_narrow(width, simd::lanes))
     return spatial_flat(x, static_cast<int64_t>(height) * width, width, borders, spatial, bias, p, q, y);
-  int column = 0;
-  for (; width - column > 2 * simd::lanes; column += 3 * simd::lanes)
-    spatial_columns<3>(x, height, width, column, spatial, bias, p, q, y);
-  if (width - column > simd::lanes)
-    spatial_columns<2>(x, height, width, column, spatial, bias, p, q, y);
-  else if (width > column)
-    spatial_columns<1>(x, height, width, column, spatial, bias, p, q, y);
+  slide_plane_down<3>(x, height, width, spatial, bias, [&](int64_t at, simd::P m, V u) __attribute__((always_inline)) {
+    simd::store(m, y + at, p * u + q * simd::min(u, V{}));
+  });
 }
 
 // Products with a vector come at the speed of memory, whose latency this many weights cover.

@@ -11,9 +11,9 @@
 //   load(M or P, p)  zeros in the other lanes, whose memory is not touched
 //   store(p, v), store(P, p, v)
 //   gather(p, i)     lane j is p[i[j]]
-//   keep(M or P, v)  zeros in the other lanes
 //   add_product(M, a, b, sum)   sum + a * b in the lanes of the mask, sum in the others
 // Of float alone:
+//   keep(M or P, v)  zeros in the other lanes
 //   min, max         of two vectors; the second operand, or no number, where one is no number
 //   select(P, a, b)  a in the first lanes, b in the others
 //   pick(a, i)       lane j is a[i[j]], i aligned as vectors are; pick(a, b, i) of two vectors that follow each other

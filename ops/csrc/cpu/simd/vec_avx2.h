@@ -16,7 +16,7 @@ struct Simd<float> {
   };
   static constexpr int lanes = 8;
   static constexpr int registers = 16;
-  INLINE P first(int64_t count) { return {mask(first_lanes(count)), count}; }
+  INLINE P first(int64_t count) { return {mask(first_lanes(count)), count > 0 ? count : 0}; }
   INLINE M mask(uint32_t bits) {
     const M lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
@@ -74,7 +74,7 @@ struct Simd<double> {
     int64_t count;
   };
   static constexpr int lanes = 4;
-  INLINE P first(int64_t count) { return {mask(first_lanes(count)), count}; }
+  INLINE P first(int64_t count) { return {mask(first_lanes(count)), count > 0 ? count : 0}; }
   INLINE M mask(uint32_t bits) {
     const M lane = _mm256_setr_epi64x(1, 2, 4, 8);
     return _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(bits), lane), lane);

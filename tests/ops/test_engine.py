@@ -1,4 +1,8 @@
-"""The kernels compiled for 64-bit ARM and run by an emulator, against PyTorch's operators in float64."""
+"""The engine without PyTorch, against its operators in float64: compiled for 64-bit ARM and run by an emulator, and
+compiled for this machine with the address sanitizer, which ends it where it reads or writes beyond an allocation."""
+import functools
+import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,34 +11,58 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from dicenet_mm.ops import inference, reference
+from dicenet_mm.ops import inference, library, reference
 from torch import nn
 
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, EfficientPyramidPool, StridedDiCEBlock, UpsampleAdd
 from dicenet_mm.layers.pyramid_pool import branch_size
 from tests.naive import randomised
 
-TOOLS = ('aarch64-linux-gnu-g++', 'qemu-aarch64')
 CPU = Path(__file__).parents[2] / 'ops/csrc/cpu'
-MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
-pytestmark = [pytest.mark.skipif(MISSING != [], reason=f'needs {" and ".join(MISSING)}: '
-                                                       'apt-get install g++-aarch64-linux-gnu qemu-user'),
-              pytest.mark.skipif(not CPU.exists(), reason='needs the sources of the kernels')]
+ON_ARM = ('aarch64-linux-gnu-g++', '-O1', '-static'), ('qemu-aarch64',), ('neon', 'portable')
+# The sanitizer's checks as calls, not in line, compile in a quarter of the time.
+HERE = (('g++', '-O1', '-fsanitize=address', '--param', 'asan-instrumentation-with-call-threshold=0'), (),
+        ('avx2', 'avx512', 'portable'))
+# The names of the sets that this machine runs, not of those that the package was built with.
+PROGRAMS = {'neon': ON_ARM, **dict.fromkeys(library.INSTRUCTION_SETS if platform.machine() == 'x86_64' else (), HERE)}
+pytestmark = pytest.mark.skipif(not CPU.exists(), reason='needs the sources of the kernels')
 
 
 @pytest.fixture(scope='module')
-def program(tmp_path_factory):
+def binaries(tmp_path_factory):
+    """Compiles the program, once for each set of tools."""
+    @functools.cache
+    def binary(compiler, instruction_sets):
+        target = tmp_path_factory.mktemp('engine') / 'kernels'
+        sources = [Path(__file__).with_name('engine_kernels.cpp'),
+                   *(CPU / f'{name}.cpp' for name in ('plan', 'dispatch', 'parallel')),
+                   *(CPU / f'isa/{name}.cpp' for name in instruction_sets)]
+        objects = [target.with_name(f'{source.stem}.o') for source in sources]
+        for source, made in zip(sources, objects):
+            # What it asserts of vectors is asserted of those that this machine has.
+            own = ['-mavx2', '-mfma'] if source == sources[0] and 'avx2' in instruction_sets else []
+            subprocess.run([*compiler, '-std=c++20', '-ffp-contract=fast', '-Wno-psabi', f'-I{CPU}', *own, '-c', source,
+                            '-o', made], check=True, timeout=300)
+        subprocess.run([*compiler, *objects, '-o', target], check=True, timeout=60)
+        return target
+
+    return binary
+
+
+@pytest.fixture(params=PROGRAMS)
+def program(request, binaries):
     """Takes the name of a kernel, sizes, and arrays; returns all that it gives, as one array."""
-    binary = tmp_path_factory.mktemp('neon') / 'kernels'
-    sources = [Path(__file__).with_name('neon_kernels.cpp'),
-               *(CPU / f'{name}.cpp' for name in ('plan', 'dispatch', 'parallel', 'isa/neon', 'isa/portable'))]
-    subprocess.run([TOOLS[0], '-std=c++20', '-O1', '-ffp-contract=fast', '-Wno-psabi', '-static', f'-I{CPU}', *sources,
-                    '-o', binary], check=True)
+    compiler, runner, instruction_sets = PROGRAMS[request.param]
+    missing = [tool for tool in (compiler[0], *runner) if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f'needs {" and ".join(missing)}: apt-get install g++ g++-aarch64-linux-gnu qemu-user')
+    binary = binaries(compiler, instruction_sets)
 
     def run(name, *sizes, arrays=()):
         given = b''.join(np.ascontiguousarray(array.detach().numpy(), np.float32).tobytes() for array in arrays)
-        done = subprocess.run([TOOLS[1], binary, name, *map(str, sizes)], input=given, capture_output=True, timeout=60)
-        assert done.returncode == 0, done.stderr.decode()
+        done = subprocess.run([*runner, binary, name, *map(str, sizes)], input=given, capture_output=True, timeout=60,
+                              env=os.environ | {'DICENET_MM_ISA': request.param})
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
         return torch.from_numpy(np.frombuffer(done.stdout, np.float32).copy())
 
     return run
