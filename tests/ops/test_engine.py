@@ -151,3 +151,19 @@ def test_upsample_add(program):
     weights, = layer.fused().weights
     got = program('upsample_add', 4, 5, 4, 9, 13, arrays=(low, high, weights))
     near(got, layer.double()(low.double(), high.double()))
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_shapes_at_random(program, seed):
+    """Every layer again, at sizes that nobody chose."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*most):
+        return tuple(int(torch.randint(1, n + 1, (), generator=generator)) for n in most)
+
+    test_dim_conv(program, draw(20, 40), draw(20, 30), *draw(8))
+    test_dice_unit(program, draw(12, 12), draw(15, 15), *draw(18))
+    test_dice_unit(program, draw(30, 50), draw(30, 30), 1)
+    test_pointwise(program, *draw(70, 70, 300))
+    test_strided_convolution_and_maxima(program, draw(20, 150))
+    test_depthwise(program, draw(30, 100))
