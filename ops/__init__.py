@@ -2,7 +2,8 @@
 
 :func:`backend` chooses between the compiled operators and PyTorch's own.
 """
-from .functional import dim_conv
+from . import depthwise_conv, dim_conv_fuse, norm_act  # noqa: F401 (which registers them)
+from .dim_conv import dim_conv
 from .library import backend
 from .reference import resize_axis
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import library
-from .functional import dim_conv
+from .dim_conv import dim_conv
 from .reference import resize_axis
 
 ROWS = 16  # of a tile of point-wise weights

@@ -1,4 +1,5 @@
-"""The compiled operators: loaded where they were built, and known to autograd, torch.compile and FLOP counters.
+"""The compiled operators: loaded where they were built, and what the modules beside this one, one for each of them,
+register for autograd, torch.compile and FLOP counters.
 
 ``LOADED`` says whether they are there; ``torch.ops.dicenet_mm`` holds them. :func:`is_supported` is the rule by which
 every caller chooses between them and PyTorch's own operators.
@@ -7,7 +8,7 @@ import ctypes
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -132,45 +133,35 @@ def instruction_set(name: str) -> Iterator[None]:
         _BINARY.dicenet_mm_use_instruction_set(before)
 
 
-def _dim_conv_fake(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor) -> Tensor:
-    n, d, h, w = x.shape
-    return x.new_empty((n, 3 * d, h, w))
+def register(name: str, fake: Callable, flops: Callable) -> None:
+    """Tell PyTorch an operator's output without its numbers (shape, dtype, device), and the operations it counts."""
+    if LOADED:
+        torch.library.register_fake(f'dicenet_mm::{name}', fake)
+        register_flop_formula(getattr(torch.ops.dicenet_mm, name))(flops)
 
 
-def _dim_conv_backward_fake(grad: Tensor, x: Tensor, depth_weight: Tensor, height_weight: Tensor,
-                            width_weight: Tensor, needed: Sequence[bool]) -> tuple[Tensor, ...]:
-    inputs = (x, depth_weight, height_weight, width_weight)
-    return tuple(x.new_empty(tensor.shape if need else (0,)) for tensor, need in zip(inputs, needed))
+def register_gradient(name: str, save: Callable, backward: Callable) -> None:
+    """Tell autograd what an operator keeps and what takes its gradient back."""
+    if LOADED:
+        torch.library.register_autograd(f'dicenet_mm::{name}', backward, setup_context=save)
 
 
-def _save_inputs(ctx, inputs, output) -> None:
+def save_inputs(ctx, inputs, output) -> None:
+    """What :func:`register_gradient` takes for an operator of tensors alone."""
     ctx.save_for_backward(*inputs)
 
 
-def _dim_conv_backward(ctx, grad: Tensor) -> tuple:
-    needed = list(ctx.needs_input_grad)
-    if torch.is_grad_enabled():  # a gradient of the gradient is asked for, which the kernel does not give
-        wanted = [tensor for tensor, need in zip(ctx.saved_tensors, needed) if need]
-        grads = iter(torch.autograd.grad(reference.dim_conv(*ctx.saved_tensors), wanted, grad, create_graph=True))
-        return tuple(next(grads) if need else None for need in needed)
-    grads = torch.ops.dicenet_mm.dim_conv_backward(grad, *ctx.saved_tensors, needed)
-    return tuple(g if need else None for g, need in zip(grads, needed))
+def contiguous_like(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def macs(x: Sequence[int], height_weight: Sequence[int], width_weight: Sequence[int]) -> tuple[int, int, int]:
-    """Multiply-adds of the depth, height and width branches, at the sizes that their kernels work on."""
-    n, d, h, w = x
-    return 9 * n * d * h * w, 9 * n * d * height_weight[0] * w, 9 * n * d * h * width_weight[0]
+def twice(flops: Callable) -> Callable:
+    """The formula of a backward operator: two convolutions for each. What is computed again does not count."""
+    return lambda grad, *args, out_shape=None, **kwargs: 2 * flops(*args)
 
 
-def _dim_conv_flops(x, depth_weight, height_weight, width_weight, out_shape=None, **kwargs) -> int:
-    return 2 * sum(macs(x, height_weight, width_weight))
-
-
-def _dim_conv_backward_flops(grad, x, depth_weight, height_weight, width_weight, needed: list[bool], out_shape=None,
-                             **kwargs) -> int:
-    branches = macs(x, height_weight, width_weight)
-    return 2 * sum(m for m, need in zip((sum(branches), *branches), needed) if need)
+def no_flops(*args, **kwargs) -> int:
+    return 0
 
 
 def _point_wise_fake(x: Tensor, point: list[Tensor]) -> Tensor:
@@ -248,10 +239,6 @@ def _pyramid_pool_flops(x, weights, sizes, out_shape=None, **kwargs) -> int:
     return 2 * 9 * n * c * sum(height * width + h * w for height, width in zip(sizes[::2], sizes[1::2]))
 
 
-def no_flops(*args, **kwargs) -> int:
-    return 0
-
-
 def _dice_unit_flops(x, weights, sizes, out_shape=None, **kwargs) -> int:
     return _unit_flops(x, *sizes[1:])
 
@@ -259,7 +246,7 @@ def _dice_unit_flops(x, weights, sizes, out_shape=None, **kwargs) -> int:
 def _unit_flops(x: Sequence[int], kernel_height: int, kernel_width: int, hidden: int) -> int:
     n, d, h, w = x
     local_spatial_gate = (3 + 9) * n * d * h * w + 2 * n * d * hidden
-    return 2 * (sum(macs(x, (kernel_height,), (kernel_width,))) + local_spatial_gate)
+    return 2 * (sum(reference.macs(x, (kernel_height,), (kernel_width,))) + local_spatial_gate)
 
 
 def _dice_stage_flops(x, weights, strided, sizes, out_shape=None, **kwargs) -> int:
@@ -287,10 +274,4 @@ if LOADED:
                                  ('upsample_add', _upsample_add_fake, no_flops),
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_stage', _dice_stage_fake, _dice_stage_flops)):
-        torch.library.register_fake(f'dicenet_mm::{_name}', _fake)
-        register_flop_formula(getattr(torch.ops.dicenet_mm, _name))(_flops)
-    torch.library.register_fake('dicenet_mm::dim_conv', _dim_conv_fake)
-    torch.library.register_fake('dicenet_mm::dim_conv_backward', _dim_conv_backward_fake)
-    torch.library.register_autograd('dicenet_mm::dim_conv', _dim_conv_backward, setup_context=_save_inputs)
-    register_flop_formula(torch.ops.dicenet_mm.dim_conv)(_dim_conv_flops)
-    register_flop_formula(torch.ops.dicenet_mm.dim_conv_backward)(_dim_conv_backward_flops)
+        register(_name, _fake, _flops)

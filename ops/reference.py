@@ -3,6 +3,8 @@
 It serves every size, dtype, device and dilation. Faster kernels are measured against it, and it takes over where they
 do not apply.
 """
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,3 +45,9 @@ def resize_axis(x: Tensor, axis: int, size: int) -> Tensor:
     if x.shape[axis] < size:
         return F.interpolate(x, shape, mode='bilinear', align_corners=True)
     return F.adaptive_avg_pool2d(x, shape)
+
+
+def macs(x: Sequence[int], height_weight: Sequence[int], width_weight: Sequence[int]) -> tuple[int, int, int]:
+    """Multiply-adds of the depth, height and width branches, at the sizes that their kernels work on."""
+    n, d, h, w = x
+    return 9 * n * d * h * w, 9 * n * d * height_weight[0] * w, 9 * n * d * h * width_weight[0]

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dicenet_mm.inference.fused_op import FusedOp
 from dicenet_mm.inference.torch_layers import folded, scale_shift, slope_of
-from dicenet_mm.ops import dim_conv, inference, training
+from dicenet_mm.ops import dim_conv, inference, library
+from dicenet_mm.ops.dim_conv_fuse import dim_conv_fuse
 
 from .units import LayerFactory, conv_3x3, conv_norm_act, is_fusable, norm_act, update_statistics
 
@@ -122,10 +123,10 @@ class DiCEUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, H, W) -> (N, D_out, H, W), at any height and width."""
         conv, (fusion, local_norm, local_act) = self.dim_conv, self.dim_fuse.local
-        if not (conv.dilation == 1 and fusion.bias is None and training.serves(x)
+        if not (conv.dilation == 1 and fusion.bias is None and library.is_supported('dim_conv_fuse', x)
                 and is_fusable(self.norm, self.act, x)):
             return self.dim_fuse(norm_act(self.norm, self.act, conv(x)))
-        z, mean, var = training.dim_conv_fuse(
+        z, mean, var = dim_conv_fuse(
             x, conv.depth_weight, conv.height_weight, conv.width_weight, self.norm.weight, self.norm.bias,
             self.act.weight, fusion.weight.view(-1, 3), self.norm.running_mean, self.norm.running_var,
             self.norm.training, self.norm.eps)

@@ -7,7 +7,9 @@ from torchvision.ops import Conv2dNormActivation
 
 from dicenet_mm.inference.fused_op import FusedOp
 from dicenet_mm.inference.torch_layers import folded, fused_conv
-from dicenet_mm.ops import training
+from dicenet_mm.ops import library
+from dicenet_mm.ops import norm_act as operator
+from dicenet_mm.ops.depthwise_conv import depth_wise_conv
 
 #: Makes a layer from a number of channels: ``nn.BatchNorm2d`` and ``nn.PReLU`` are two of them.
 LayerFactory = Callable[[int], nn.Module]
@@ -48,17 +50,17 @@ class NormAct(nn.Sequential):
 def conv_3x3(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """``conv(x)`` of a bias-free 3x3 convolution padded to the same size, faster where each channel has one kernel."""
     if (type(conv) is nn.Conv2d and conv.groups == conv.in_channels == conv.out_channels and conv.bias is None
-            and training.serves(x)):
-        return training.depth_wise_conv(x, conv.weight[:, 0])
+            and library.is_supported('depth_wise_conv', x)):
+        return depth_wise_conv(x, conv.weight[:, 0])
     return conv(x)
 
 
 def norm_act(norm: nn.Module, act: nn.Module, x: Tensor, gate: Tensor | None = None) -> Tensor:
     """``act(norm(x))`` of (N, C, H, W), times ``gate`` (N, C, 1, 1) if there is one."""
-    if not (is_fusable(norm, act, x) and training.serves(x)):
+    if not (is_fusable(norm, act, x) and library.is_supported('norm_act', x)):
         x = act(norm(x))
         return x if gate is None else x * gate
-    y, mean, var = training.norm_act(x, norm.weight, norm.bias, act.weight, gate, norm.running_mean, norm.running_var,
+    y, mean, var = operator.norm_act(x, norm.weight, norm.bias, act.weight, gate, norm.running_mean, norm.running_var,
                                      norm.training, norm.eps)
     update_statistics(norm, mean, var, x)
     return y

@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from dicenet_mm.ops import dim_conv, library, training
+from dicenet_mm.ops import dim_conv, library
+from dicenet_mm.ops.dim_conv_fuse import dim_conv_fuse
 from torch.utils.data import DataLoader, Dataset
 
 import dicenet_mm
@@ -35,7 +36,7 @@ class Case:
         with torch.no_grad():
             return [self.fused(self.x), dim_conv(self.x, *self.kernels),
                     *torch.ops.dicenet_mm.dim_conv_backward(self.grad, self.x, *self.kernels, [True] * 4),
-                    *training.dim_conv_fuse(self.x, *self.kernels, *self.rest)]
+                    *dim_conv_fuse(self.x, *self.kernels, *self.rest)]
 
 
 def same(left, right):

@@ -1,4 +1,5 @@
-"""The public operators, with their arguments checked before anything is computed."""
+"""Dimension-wise convolution: the public call, its arguments checked before anything is computed, and its gradients."""
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -81,3 +82,39 @@ def _check(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight:
                          'there must be one for each channel')
     if dilation < 1:
         raise ValueError(f'dilation must be at least 1, got {dilation}')
+
+
+def _fake(x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor) -> Tensor:
+    n, d, h, w = x.shape
+    return x.new_empty((n, 3 * d, h, w))
+
+
+def _backward_fake(grad: Tensor, x: Tensor, depth_weight: Tensor, height_weight: Tensor, width_weight: Tensor,
+                   needed: Sequence[bool]) -> tuple[Tensor, ...]:
+    inputs = (x, depth_weight, height_weight, width_weight)
+    return tuple(x.new_empty(tensor.shape if need else (0,)) for tensor, need in zip(inputs, needed))
+
+
+def _backward(ctx, grad: Tensor) -> tuple:
+    needed = list(ctx.needs_input_grad)
+    if torch.is_grad_enabled():  # a gradient of the gradient is asked for, which the kernel does not give
+        wanted = [tensor for tensor, need in zip(ctx.saved_tensors, needed) if need]
+        grads = iter(torch.autograd.grad(reference.dim_conv(*ctx.saved_tensors), wanted, grad, create_graph=True))
+        return tuple(next(grads) if need else None for need in needed)
+    grads = torch.ops.dicenet_mm.dim_conv_backward(grad, *ctx.saved_tensors, needed)
+    return tuple(g if need else None for g, need in zip(grads, needed))
+
+
+def _flops(x, depth_weight, height_weight, width_weight, out_shape=None, **kwargs) -> int:
+    return 2 * sum(reference.macs(x, height_weight, width_weight))
+
+
+def _backward_flops(grad, x, depth_weight, height_weight, width_weight, needed: list[bool], out_shape=None,
+                    **kwargs) -> int:
+    branches = reference.macs(x, height_weight, width_weight)
+    return 2 * sum(m for m, need in zip((sum(branches), *branches), needed) if need)
+
+
+library.register('dim_conv', _fake, _flops)
+library.register('dim_conv_backward', _backward_fake, _backward_flops)
+library.register_gradient('dim_conv', library.save_inputs, _backward)
