@@ -27,13 +27,13 @@ from pathlib import Path
 
 import torch
 import torchvision
-from dicenet_mm.ops import backend, dim_conv, library, reference
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import backend, dim_conv, library, reference
 
 Case = tuple[str, dict[str, Callable], dict]  # name, contenders, what is known of it
 #: Units of s=2.4: channels, stride, size of the kernels at 224 px, how many.

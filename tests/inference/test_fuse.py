@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 import torch
-from dicenet_mm.ops import library
 from mmcv.cnn import ConvModule
 from torch import nn
 
@@ -21,6 +20,7 @@ from dicenet_mm.layers import (
     conv_norm_act,
 )
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import library
 from tests.naive import randomised
 
 

@@ -4,7 +4,6 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from dicenet_mm.ops import library
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from torch import nn
 
@@ -12,6 +11,7 @@ import dicenet_mm
 from dicenet_mm.inference.sequence import FusedLevels, FusedSequence
 from dicenet_mm.layers import DiCEBlock, conv_norm_act
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import library
 from tests.naive import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')

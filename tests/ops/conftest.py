@@ -1,4 +1,5 @@
 import pytest
+
 from dicenet_mm.ops import library
 
 

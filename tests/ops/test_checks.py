@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from dicenet_mm.ops import library
 
+from dicenet_mm.ops import library
 from tests.ops.test_registration import ARGUMENTS
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')

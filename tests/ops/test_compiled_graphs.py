@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 import torch
-from dicenet_mm.ops import library
 from torch import nn
 from torch.export import Dim
 
@@ -13,6 +12,7 @@ import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.models.backbones import DiCENet
 from dicenet_mm.models.decode_heads import ESPNetv2Head
+from dicenet_mm.ops import library
 from tests.naive import randomised
 from tests.ops.networks import raw_ssd
 

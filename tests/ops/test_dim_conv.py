@@ -4,8 +4,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from dicenet_mm.ops import dim_conv, resize_axis
 from torch.autograd import gradcheck
+
+from dicenet_mm.ops import dim_conv, resize_axis
 
 
 def weights(depth, height, width, dtype=torch.float64, taps=3):

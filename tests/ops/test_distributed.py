@@ -4,11 +4,11 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-from dicenet_mm.ops import library
 from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import library
 
 pytestmark = pytest.mark.skipif(not (library.LOADED and dist.is_available() and dist.is_gloo_available()),
                                 reason='needs the compiled operators and gloo')

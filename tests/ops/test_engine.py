@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from dicenet_mm.ops import inference, library, reference
 from torch import nn
 
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, EfficientPyramidPool, StridedDiCEBlock, UpsampleAdd
 from dicenet_mm.layers.pyramid_pool import branch_size
+from dicenet_mm.ops import inference, library, reference
 from tests.naive import randomised
 
 CPU = Path(__file__).parents[2] / 'ops/csrc/cpu'

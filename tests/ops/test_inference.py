@@ -3,7 +3,6 @@ import copy
 
 import pytest
 import torch
-from dicenet_mm.ops import library
 from mmcv.cnn import ConvModule
 from torch import nn
 
@@ -17,6 +16,7 @@ from dicenet_mm.layers import (
     UpsampleAdd,
     conv_norm_act,
 )
+from dicenet_mm.ops import library
 from tests.naive import randomised
 
 SIZES = [(7, 7), (28, 28), (1, 1), (5, 33), (6, 49)]

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 import torch
-from dicenet_mm.ops import dim_conv, library, reference
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.flop_counter import FlopCounterMode
 
 import dicenet_mm
 from dicenet_mm import ops
 from dicenet_mm.layers import DiCEUnit
+from dicenet_mm.ops import dim_conv, library, reference
 from tests.naive import randomised
 from tests.ops.test_dim_conv import naive, weights
 

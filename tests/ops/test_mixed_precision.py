@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from dicenet_mm.ops import backend
 
 import dicenet_mm
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import backend
 from tests.naive import randomised
 
 

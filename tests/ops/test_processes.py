@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from dicenet_mm.ops import dim_conv, library
-from dicenet_mm.ops.dim_conv_fuse import dim_conv_fuse
 from torch.utils.data import DataLoader, Dataset
 
 import dicenet_mm
 from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import dim_conv, library
+from dicenet_mm.ops.dim_conv_fuse import dim_conv_fuse
 from tests.naive import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')

@@ -1,7 +1,6 @@
 """Every operator as PyTorch sees it: schema, shapes, gradients, and the operations that it counts."""
 import pytest
 import torch
-from dicenet_mm.ops import backend, inference, library
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
@@ -10,6 +9,7 @@ from dicenet_mm.analysis import complexity
 from dicenet_mm.inference.fused_op import CALLS
 from dicenet_mm.layers import DiCEUnit, EfficientPointWise, EfficientPyramidPool
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import backend, inference, library
 from tests.ops.networks import raw_ssd
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')

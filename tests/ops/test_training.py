@@ -4,12 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from dicenet_mm.ops import backend, library
 from torch import nn
 
 from dicenet_mm.layers import DiCEBlock, DiCEUnit, StridedDiCEBlock
 from dicenet_mm.layers.units import conv_3x3, norm_act
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import backend, library
 from tests.naive import randomised
 
 pytestmark = pytest.mark.skipif(not library.LOADED, reason='the compiled operators were not built')
