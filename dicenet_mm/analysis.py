@@ -85,11 +85,19 @@ def count(build: Callable[[], nn.Module], shape: tuple[int, int],
         shape: (height, width) of the image, px.
         forward: Runs the model on an image (1, 3, height, width).
     """
-    with torch.device('meta'), torch.no_grad():
-        model = build().eval().to('meta')  # some layers of others are made on the CPU whatever the device
-        with FlopCounterMode(display=False) as counter:
-            forward(model, torch.empty(1, 3, *shape))
+    model = shapes_alone(build).eval()
+    with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward(model, torch.empty(1, 3, *shape))
     return model, counter
+
+
+def shapes_alone(build: Callable[[], nn.Module]) -> nn.Module:
+    """A model without memory, on the meta device."""
+    try:
+        with torch.device('meta'):
+            return build().to('meta')  # some layers of others are made on the CPU whatever the device
+    except RuntimeError:  # and some models ask for numbers while they are made
+        return build().to('meta')
 
 
 def total(model: nn.Module, counter: FlopCounterMode) -> dict[str, int]:

@@ -3,10 +3,10 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
 
+from dicenet_mm.analysis import shapes_alone
 from dicenet_mm.apis.user_data.config import data_sets
 
 FOLDER = Path(__file__).parents[1] / 'configs'
@@ -17,8 +17,7 @@ CONFIGS = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob('*.py') 
 def test_configuration(name):
     cfg = Config.fromfile(FOLDER / name)
     init_default_scope(cfg.default_scope)
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
+    model = shapes_alone(lambda: MODELS.build(cfg.model))
     assert sum(p.numel() for p in model.parameters()) > 0
     for split in ('train', 'val', 'test'):
         for dataset, _ in data_sets(cfg[f'{split}_dataloader'].dataset):
@@ -43,7 +42,7 @@ def test_the_rate_is_for_the_batch_that_is_trained_with(name):
     is for four processes, names its batch. A configuration that says none has the option refused."""
     cfg = Config.fromfile(FOLDER / name, import_custom_modules=False)
     batch = cfg.train_dataloader.batch_size * cfg.optim_wrapper.get('accumulative_counts', 1)
-    named = re.search(r'_b(\d+)', name)
+    named = re.search(r'_e\d+_b(\d+)', name)
     if 'auto_scale_lr' in cfg:
         assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=int(named[1]) if named else batch)
     else:
