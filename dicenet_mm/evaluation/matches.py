@@ -68,7 +68,7 @@ def confusion(truth: Sequence[np.ndarray], found: Sequence[np.ndarray], classes:
         UserError: If supervision is not installed.
     """
     from dicenet_mm.extras import require
-    supervision = require('supervision', 'inspect', 'the confusion matrix of a detector')
+    supervision = require('supervision', 'glue', 'the confusion matrix of a detector')
     made = supervision.ConfusionMatrix.from_tensors(
         [np.asarray(rows, np.float32).reshape(-1, 6) for rows in found],
         [np.asarray(rows, np.float32).reshape(-1, 5) for rows in truth],
