@@ -22,7 +22,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Help whose options name their default, where they have one."""
 
     def _get_help_string(self, action):
-        shown = action.default not in (None, False, argparse.SUPPRESS, []) and '%(default)' not in (action.help or '')
+        shown = action.default not in (None, False, argparse.SUPPRESS, []) and '(default' not in (action.help or '')
         return f'{action.help} (default: %(default)s)' if shown and action.option_strings else action.help
 
 
@@ -59,7 +59,7 @@ def add_overrides(made: argparse.ArgumentParser) -> None:
 
 def add_config_options(made: argparse.ArgumentParser) -> None:
     """The options of the commands that run a configuration."""
-    made.add_argument('config', help='configuration file')
+    made.add_argument('config', help="configuration file, or the name of one of the toolkit's own")
     made.add_argument('--work-dir', help='folder of logs and results (default: work_dirs/NAME OF THE CONFIGURATION)')
     made.add_argument('--allow-outside', action='store_true',
                       help='let names and links in the data lead to files outside of its folder')

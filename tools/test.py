@@ -9,13 +9,16 @@ def parse_args():
     made = command.parser(__doc__)
     command.add_config_options(made)
     made.add_argument('checkpoint', help='checkpoint, or the work directory of a training, whose best one is taken')
-    made.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
-    made.add_argument('--eval', nargs='+', metavar='NAME',
+    data = made.add_argument_group('data')
+    data.add_argument('--data', metavar='DIR', help="data of your own in place of the configuration's (docs/data.md)")
+    what = made.add_argument_group('what is measured')
+    what.add_argument('--eval', nargs='+', metavar='NAME',
                       help='metrics, such as mAP (default: the evaluator of the configuration)')
-    made.add_argument('--out', metavar='FILE.json', help='write the predictions; of segmentation, a folder of masks')
-    made.add_argument('--show-dir', metavar='DIR', help='draw every image with truth and prediction side by side')
-    made.add_argument('--tta', action='store_true', help="average over the configuration's test-time augmentations")
-    made.add_argument('--fuse', action='store_true', help='test the inference form of the model')
+    what.add_argument('--tta', action='store_true', help="average over the configuration's test-time augmentations")
+    what.add_argument('--fuse', action='store_true', help='test the inference form of the model')
+    left = made.add_argument_group('what is left, besides metrics.json')
+    left.add_argument('--out', metavar='FILE.json', help='write the predictions; of segmentation, a folder of masks')
+    left.add_argument('--show-dir', metavar='DIR', help='draw every image with truth and prediction side by side')
     return made.parse_args()
 
 
