@@ -4,7 +4,6 @@ It stands beside the package, whose import takes seconds: a mistyped option is t
 """
 import ast
 import os
-import runpy
 import sys
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -38,4 +37,5 @@ def main() -> None:
     file = known[name]
     sys.argv[:2] = [f'dicenet_mm {name}']
     sys.path.insert(0, os.fspath(file.parent))  # as for a script: it imports what lies beside it
-    runpy.run_path(os.fspath(file), run_name='__main__')
+    # not runpy, which puts the path of the file in place of what was typed
+    exec(compile(file.read_text('utf-8'), file, 'exec'), dict(__name__='__main__', __file__=os.fspath(file)))

@@ -127,7 +127,7 @@ def ops_extension(cuda):
 setup(
     packages=find_packages(include=['dicenet_mm', 'dicenet_mm.*']),
     py_modules=['dicenet_mm_cli'],
-    package_dir={'': '.'},  # so that an editable install is an entry of the path, found before a folder of that name
+    package_dir={'': ''},  # so that an editable install is an entry of the path, found before a folder of that name
     include_package_data=True,  # what MANIFEST.in names inside the packages
     exclude_package_data={'dicenet_mm.ops': ['csrc/*', 'csrc/*/*', 'csrc/*/*/*']},
     ext_modules=[ops_extension(wants_cuda())],

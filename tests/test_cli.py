@@ -35,9 +35,15 @@ def test_mistakes(args, sentence, tmp_path):
     assert found.stderr == sentence and found.returncode == 1 and not found.stdout
 
 
+def test_help_says_what_is_typed(tmp_path):
+    assert run('train', '--help', cwd=tmp_path).stdout.startswith('usage: dicenet_mm train [-h]')
+
+
 def test_runs_a_tool(tmp_path):
     shown = run('models', 'voc-320', cwd=tmp_path)
     assert 'rtm-dicenet-1.0-voc-320' in shown.stdout and shown.returncode == 0, shown.stderr
+    shown = run('models', 'none-such', cwd=tmp_path)
+    assert shown.stderr.endswith('matches none-such: "dicenet_mm models" lists all\n')
 
 
 def test_every_tool_with_options_is_a_command():

@@ -57,6 +57,12 @@ def test_wheel_holds_every_module(wheel, folder):
     assert files(ROOT / folder, '*.py') <= files(wheel / FOLDERS[folder], '*.py')
 
 
+def test_wheel_holds_the_weights_and_photographs(wheel):
+    expected = {f'{folder}/{name}' for folder in ('weights', 'photographs')
+                for name in files(ROOT / 'dicenet_mm' / folder)}
+    assert len(expected) >= 5 and expected | {'py.typed'} <= files(wheel / 'dicenet_mm')
+
+
 def test_wheel_holds_nothing_else(wheel):
     assert not [name for name in files(wheel) if '__pycache__' in name or 'csrc' in name]
     assert {path.name for path in wheel.iterdir() if path.suffix != '.dist-info'} == {

@@ -23,12 +23,13 @@ def run(args):
     from dataclasses import asdict
 
     from dicenet_mm.errors import UserError
+    from dicenet_mm.paths import typed
     from dicenet_mm.zoo import cache_folder, fetch_weights, matching, table, weights_file
 
     models = matching(args.pattern)
     if not models:
         raise UserError(f'there are no published weights whose name contains or matches {args.pattern}: '
-                        '"python tools/models.py" lists all')
+                        f'"{typed("models")}" lists all')
     if args.fetch:
         for model in models:
             print(f'{model.name}: {fetch_weights(model)}')
