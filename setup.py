@@ -127,8 +127,9 @@ def ops_extension(cuda):
 setup(
     packages=find_packages(include=['dicenet_mm', 'dicenet_mm.*']),
     py_modules=['dicenet_mm_cli'],
-    package_dir={'': ''},  # so that an editable install is an entry of the path, found before a folder of that name
-    include_package_data=True,  # what MANIFEST.in names inside the packages
+    package_dir={'': '.'},  # so that an editable install is an entry of the path, found before a folder of that name
+    # Named here, since setuptools does not find what MANIFEST.in names below a package_dir of '.'.
+    package_data={'dicenet_mm': ['py.typed', 'weights/*', 'photographs/*']},
     exclude_package_data={'dicenet_mm.ops': ['csrc/*', 'csrc/*/*', 'csrc/*/*/*']},
     ext_modules=[ops_extension(wants_cuda())],
     cmdclass={'build_py': BuildWithConfigs, 'build_ext': BuildOps},
