@@ -1,10 +1,10 @@
 """The authors' checkpoints (EdgeNets) in this toolkit's parameter names."""
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from dicenet_mm.errors import UserError
+from dicenet_mm.errors import UserError, printable
 from dicenet_mm.models.backbones import dicenet, espnetv2
 
 Names = Sequence[tuple[str, str]]
@@ -98,7 +98,7 @@ def convert_edgenets(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
         not.
 
     Raises:
-        UserError: If this is neither a DiCENet nor an ESPNetv2 of the authors.
+        UserError: If this is neither a DiCENet nor an ESPNetv2 of the authors, or not a whole one.
     """
     if any('.conv_channel.' in key for key in state_dict):
         encoder, recognise = _DICENET, _recognise_dicenet
@@ -106,7 +106,15 @@ def convert_edgenets(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
         encoder, recognise = _ESPNETV2, _recognise_espnetv2
     else:
         raise UserError('this is not a checkpoint of the authors: there is neither a DiCE unit nor an EESP unit in it '
-                        f'(its names are like {next(iter(state_dict), "none")})')
+                        f'(its names are like {printable(next(iter(state_dict), "none"))})')
+    try:
+        return _converted(state_dict, encoder, recognise)
+    except (KeyError, IndexError, AttributeError, RuntimeError, TypeError) as error:  # of parts that are not as theirs
+        raise UserError('this is not a whole checkpoint of the authors: a part is missing or of another shape '
+                        f'({printable(error)})') from error
+
+
+def _converted(state_dict: dict[str, Tensor], encoder: Names, recognise: Callable) -> tuple[dict[str, Tensor], dict]:
     unused = _UNUSED if any('cls_layers.' in key for key in state_dict) else _UNUSED_IN_CLASSIFIERS
     weights, left_out = {}, set()
     for key, value in state_dict.items():

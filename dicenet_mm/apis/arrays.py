@@ -2,10 +2,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from dicenet_mm.datasets.images import decode, image_header
 from dicenet_mm.errors import UserError
 from dicenet_mm.paths import require_file
 
@@ -35,13 +35,12 @@ def read_image(path: str | Path) -> np.ndarray:
     """An image file as (H, W, 3) uint8 in BGR, turned as its EXIF data asks.
 
     Raises:
-        UserError: If there is none, or it cannot be decoded.
+        UserError: If there is none, it cannot be decoded, is cut off or has too many pixels
+            (:func:`dicenet_mm.datasets.images.image_header`).
     """
     file = require_file(path, 'image')
-    try:
-        image = cv2.imread(str(file))
-    except cv2.error as error:  # which refuses more than 2^30 pixels
-        raise UserError(f'{path} cannot be read as an image ({error.err or "too large"})') from None
+    image_header(file)
+    image = decode(file)
     if image is None:
         raise UserError(f'{path} cannot be read as an image')
     return image

@@ -1,5 +1,6 @@
 """The pictures of inputs of any kind, one after the other: files, addresses, cameras, streams, films, arrays."""
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from urllib.error import URLError
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from dicenet_mm.datasets.images import MAX_PIXELS
 from dicenet_mm.errors import UserError
 
 from .arrays import read_image, to_arrays
@@ -38,6 +40,16 @@ def _fetched(address: str) -> np.ndarray:
                         'and the network') from None
     if len(content) > MAX_DOWNLOAD:
         raise UserError(f'{shown(address)} has more than {MAX_DOWNLOAD >> 20} MB: fetch and shrink it first')
+    try:
+        with Image.open(BytesIO(content)) as header:
+            pixels = header.width * header.height
+    except Image.DecompressionBombError:
+        pixels = 2 * MAX_PIXELS
+    except Exception:  # OpenCV reads a few formats more
+        pixels = 0
+    if pixels > MAX_PIXELS:
+        raise UserError(f'{shown(address)} has more than the {MAX_PIXELS / 1e6:.0f} million px that are decoded: fetch '
+                        'it, and cut it into pieces or shrink it')
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     except cv2.error:
