@@ -4,11 +4,15 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
+from mmengine.dist import get_rank
+
 from dicenet_mm.errors import UserError
 
 from .annotations import Annotations
-from .files import class_name, head, read_json
+from .files import class_name, head, read_json, without_collection
 
+LARGE = 50e6  # bytes, of which reading takes seconds
+NOT_NEEDED = 'segmentation', 'keypoints', 'coco_url', 'flickr_url', 'date_captured'  # most of COCO's own files
 NEEDED = dict(images={'id', 'file_name'}, annotations={'image_id', 'category_id', 'bbox'}, categories={'id', 'name'})
 
 
@@ -34,12 +38,15 @@ def read_coco(path: str | Path, truth: bool = True) -> Annotations:
         state = os.stat(path)
     except OSError:
         raise UserError(f'there is no annotation file {path}') from None
-    return _read(str(path), truth, (state.st_mtime_ns, state.st_size))
+    with without_collection():
+        return _read(str(path), truth, (state.st_mtime_ns, state.st_size))
 
 
 @lru_cache(maxsize=4)
-def _read(path: str, truth: bool, _state: tuple[int, int]) -> Annotations:
-    content = read_json(path)
+def _read(path: str, truth: bool, state: tuple[int, int]) -> Annotations:
+    if state[1] > LARGE and get_rank() == 0:
+        print(f'reading {path} ({state[1] / 1e6:.0f} MB) ...', flush=True)
+    content = read_json(path, left_out=NOT_NEEDED)
     _require_lists(content, path, truth)
     classes, label_of = _categories(_without_group(content), path)
     names, ids, sizes, index_of, unclear = _images(content['images'], path)
