@@ -7,6 +7,7 @@ the case's first contender each one is, by the lowest. Normalisation statistics 
 networks without them compute with denormal numbers, which is slow and measures nothing.
 
     python tools/benchmark.py unit network --threads 1 2 --batch 1 32 --out benchmark.json
+    python tools/benchmark.py models --models ssd_dicenet_300_coco torchvision/mobilenet_v2 timm/mixnet_s --onnx
 
 Peers in ONNX Runtime need `onnx`, `onnxscript` and `onnxruntime`, those in OpenVINO the first two and `openvino`.
 """
@@ -31,6 +32,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import dicenet_mm
+from dicenet_mm.errors import UserError
 from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.models.backbones import DiCENet
 from dicenet_mm.ops import backend, dim_conv, library, reference
@@ -146,6 +148,34 @@ def detector_cases(args) -> Iterator[Case]:
             for way, run in ways.items():
                 contenders[f'{name}, {way}'], macs[f'{name}, {way}'] = run, count
         yield f'detectors, raw outputs, batch {batch}', contenders, dict(contenders_macs=macs)
+
+
+def model_cases(args) -> Iterator[Case]:
+    """The models of --models, each at its own size, in each engine that is asked for."""
+    from peer_models import model_by_name, peak_of
+    networks, parameters = {}, {}
+    for name in args.models:
+        network, shape = model_by_name(name, args.side)
+        label = Path(name).stem if name.endswith('.py') else name
+        networks[label] = calibrated(network, torch.randn(2, 3, *shape)), shape
+        parameters[label] = sum(part.numel() for part in network.parameters())
+    for batch in args.batch:
+        contenders, macs, model_of = {}, {}, {}
+        for name, (network, shape) in networks.items():
+            x, fused = torch.randn(batch, 3, *shape), dicenet_mm.fuse(network)
+            ways = {'fused': lambda m=fused, x=x: m(x), 'plain': plain(lambda m=network, x=x: m(x))}
+            if args.compile:
+                torch.compiler.reset()
+                compiled = torch.compile(copy.deepcopy(network))
+                ways['torch.compile'] = plain(lambda m=compiled, x=x: m(x))
+            for way, run in {**ways, **sessions(network, x, args)}.items():
+                contender = f'{name}, {way}'
+                contenders[contender], macs[contender], model_of[contender] = run, 0, name
+            count = macs_of(lambda m=network, x=x: m(x))
+            macs.update({contender: count for contender, model in model_of.items() if model == name})
+        peaks = {contender: peak_of(run) for contender, run in contenders.items()}
+        yield f'models, batch {batch}', contenders, dict(
+            contenders_macs=macs, peak_bytes=peaks, model_of=model_of, parameters=parameters)
 
 
 def segmentation_cases(args) -> Iterator[Case]:
@@ -268,9 +298,11 @@ def interleaved(contenders: dict[str, Callable], rounds: int, seconds: float) ->
 def report(name: str, times: dict[str, dict[str, float]], facts: dict, rates: dict[str, float]) -> None:
     print(f'\n{name}')
     first, counts = next(iter(times.values()))['lowest'], facts.get('contenders_macs', {})
+    peaks = facts.get('peak_bytes', {})
     for contender, t in times.items():
         print(f'  {contender:40s} {t["lowest"]:9.3f} ms lowest {t["median"]:9.3f} median  spread {t["spread"]:4.0%}'
-              f'  {first / t["lowest"]:6.2f}x' + (f'  {counts[contender] / 1e6:5.0f} M' if contender in counts else ''))
+              f'  {first / t["lowest"]:6.2f}x' + (f'  {counts[contender] / 1e6:5.0f} M' if contender in counts else '')
+              + (f'  {peaks[contender] / 2 ** 20:5.0f} MiB' if peaks.get(contender) is not None else ''))
     if 'macs' in facts:
         floor = 1e3 * max(facts['bytes'] / rates['bytes'], facts['macs'] / rates['macs'])
         print(f'  {"floor of ours":40s} {floor:9.3f} ms ({facts["macs"] / 1e6:.1f} M multiply-adds)')
@@ -282,8 +314,12 @@ def report(name: str, times: dict[str, dict[str, float]], facts: dict, rates: di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cases = dict(operator=operator_cases, unit=unit_cases, network=network_cases, detector=detector_cases,
-                 segmentation=segmentation_cases, training=training_cases)
-    parser.add_argument('what', nargs='*', default=[], help=f'any of {", ".join(cases)}; all of them by default')
+                 segmentation=segmentation_cases, training=training_cases, models=model_cases)
+    parser.add_argument('what', nargs='*', default=[],
+                        help=f'any of {", ".join(cases)}; by default all of them, models where --models names some')
+    parser.add_argument('--models', nargs='+', default=[], metavar='NAME',
+                        help='configurations, torchvision/NAME, timm/NAME: time, multiply-adds, memory of each engine')
+    parser.add_argument('--side', type=int, help='of the images of --models, px; their own size by default')
     parser.add_argument('--threads', type=int, nargs='+', default=[1])
     parser.add_argument('--batch', type=int, nargs='+', default=[1])
     parser.add_argument('--sizes', type=int, nargs='+', default=[224, 300], help='of operators and units, image px')
@@ -299,11 +335,17 @@ def main() -> None:
     unknown = set(args.what) - cases.keys()
     if unknown:
         parser.error(f'no benchmark is named {", ".join(unknown)}: choose among {", ".join(cases)}')
+    if 'models' in args.what and not args.models:
+        parser.error('models needs --models, the names of some')
+    args.what = args.what or [what for what in cases if what != 'models' or args.models]
     if not library.LOADED:
         parser.error('the compiled operators are not built, and they are what this measures')
     warnings.filterwarnings('ignore')
-    with library.instruction_set(args.isa) if args.isa else nullcontext():
-        results = measure(args, cases)
+    try:
+        with library.instruction_set(args.isa) if args.isa else nullcontext():
+            results = measure(args, cases)
+    except UserError as error:
+        parser.error(str(error))
     if args.out:
         write(Path(args.out), results)
 
@@ -318,7 +360,7 @@ def measure(args: argparse.Namespace, cases: dict[str, Callable[..., Iterator[Ca
         print(f'\n{threads} thread(s): copy {rates["bytes"] / 1e9:.1f} GB/s, '
               f'{rates["macs"] / 1e9:.1f} G multiply-adds/s')
         groups = {}
-        for what in args.what or cases:
+        for what in args.what:
             with torch.no_grad():
                 for name, contenders, facts in cases[what](args):
                     times = interleaved(contenders, args.rounds, args.seconds)
