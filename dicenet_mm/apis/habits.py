@@ -56,6 +56,9 @@ def set_epochs(cfg: Config, epochs: int, images: int) -> None:
         steps = max(1, epochs * images // cfg.train_dataloader.batch_size)
         cfg.train_cfg.max_iters = steps
         cfg.train_cfg.val_interval = min(cfg.train_cfg.get('val_interval', steps), steps)
+        for schedule in cfg.get('param_scheduler') or ():  # a warm-up is a tenth of it at most
+            if schedule.get('start_factor') and schedule.get('end'):
+                schedule.end = min(schedule.end, max(1, steps // 10))
 
 
 def _freeze(cfg: Config, stages: int, started: bool) -> None:

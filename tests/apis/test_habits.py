@@ -43,6 +43,7 @@ def test_epochs_of_a_length_in_steps():
     apply_habits(cfg, habits(epochs=3))
     set_epochs(cfg, 3, images=80)
     assert cfg.train_cfg.max_iters == 30 and cfg.train_cfg.val_interval == 30  # batches of 8
+    assert cfg.param_scheduler[0].end == 3 and 'end' not in cfg.param_scheduler[1]  # warm-up, and what follows
     set_epochs(cfg, 1000, images=80)
     assert cfg.train_cfg.max_iters == 10000
 
