@@ -105,7 +105,7 @@ void dice_unit(char** argv) {
     for (int64_t i = 0; i < batches; ++i) {
       const int64_t at = (begin + i * together) * depth * area;
       unit.run({x.data() + at, {x.data(), x.data() + x.size()}, together > 1 ? depth * area : 0},
-               scratch<float>(unit.work_size(), Purpose::image), planes_of(y.data() + at, area, depth).data());
+               scratch<float>(unit.work_size(), ScratchSlot::image), planes_of(y.data() + at, area, depth).data());
     }
   });
   give(y.data(), y.size());
@@ -114,7 +114,7 @@ void dice_unit(char** argv) {
 // planes channels voxels: y (channels, voxels) of x (planes, voxels).
 void pointwise(char** argv) {
   const int planes = argument(argv, 2), channels = argument(argv, 3), voxels = argument(argv, 4);
-  const Floats x = take(planes * voxels), weight = take((channels + kRows - 1) / kRows * planes * kRows),
+  const Floats x = take(planes * voxels), weight = take((channels + kMR - 1) / kMR * planes * kMR),
                affine = take(2 * channels);
   Floats y(channels * voxels, __builtin_nanf(""));
   PointWise(weight.data(), affine.data(), planes, channels)(planes_of(x.data(), voxels, planes).data(), voxels,
@@ -125,7 +125,7 @@ void pointwise(char** argv) {
 // C H W channels: 3x3 of stride 2, (channels, ceil(H / 2), ceil(W / 2)), and the maxima of x.
 void strided(char** argv) {
   const int count = argument(argv, 2), height = argument(argv, 3), width = argument(argv, 4), channels = argument(argv, 5);
-  const Floats x = take(count * height * width), weight = take((channels + kRows - 1) / kRows * 9 * count * kRows),
+  const Floats x = take(count * height * width), weight = take((channels + kMR - 1) / kMR * 9 * count * kMR),
                affine = take(2 * channels);
   const int64_t area = halved(height) * halved(width);
   Floats y((channels + count) * area);

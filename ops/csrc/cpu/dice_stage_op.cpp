@@ -24,7 +24,7 @@ Tensor dice_unit(const Tensor& input, const Tensor& weights, at::IntArrayRef siz
     for_each_image(count, [&](int64_t i) {
       const int64_t offset = (begin + i * images) * image;
       unit.run({in + offset, {in, in + x.numel()}, images > 1 ? image : 0},
-               scratch<float>(unit.work_size(), Purpose::image), planes_of(out + offset, area, x.size(1)).data());
+               scratch<float>(unit.work_size(), ScratchSlot::image), planes_of(out + offset, area, x.size(1)).data());
     });
   });
   return y;

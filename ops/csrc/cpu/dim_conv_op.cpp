@@ -32,8 +32,8 @@ void forward(const Sizes& sizes, const Tensor& x, const Tensor& kd, const Tensor
   S* out = y.mutable_data_ptr<S>();
   const int64_t planes = std::max({area, sizes.row_area(), sizes.column_area()}), margin = plan.margin();
   parallel_for(0, tiles.count, 1, [&](int64_t from, int64_t to) {
-    const int64_t size = Pieces<S>::size(3, 3 * (chunk + 2) * planes, margin);
-    Pieces<S> pieces(scratch<S>(size, Purpose::tile), margin);
+    const int64_t size = Arena<S>::size(3, 3 * (chunk + 2) * planes, margin);
+    Arena<S> pieces(scratch<S>(size, ScratchSlot::tile), margin);
     S *copy = pieces.take((chunk + 2) * planes), *resized = pieces.take((chunk + 2) * planes),
       *work = pieces.take(chunk * planes);
     for (int64_t i = from; i < to; ++i) {
@@ -61,7 +61,7 @@ void backward(const Sizes& sizes, const Tensor& grad, const Tensor& x, const Ten
   Gradients<S> gradients(sizes, x.size(0), kd.const_data_ptr<S>(), kh.const_data_ptr<S>(),
                          kw.const_data_ptr<S>(), result(0), result(1), result(2), result(3));
   const int64_t area = sizes.area(), image = sizes.depth * area;
-  const Extent<S> inputs{in, in + x.numel()}, grads{g, g + grad.numel()};
+  const ReadableRange<S> inputs{in, in + x.numel()}, grads{g, g + grad.numel()};
   gradients.run([&](int64_t n, int begin, int end, const auto& work) {
     const int64_t offset = n * image + begin * area;
     work({in + offset, inputs}, {g + 3 * offset, grads});

@@ -26,7 +26,7 @@ void Gradients<S>::tile(int64_t i, int64_t group, const Place<S>& x, const Place
   const int begin = tiles_.begin(i), end = tiles_.end(i);
   const int64_t area = s.area(), margin = plan_.margin();
   const int64_t planes = (plan_.chunk() + 2) * std::max({area, s.row_area(), s.column_area()});
-  Pieces<S> pieces(scratch<S>(Pieces<S>::size(7, 9 * planes, margin), Purpose::tile), margin);
+  Arena<S> pieces(scratch<S>(Arena<S>::size(7, 9 * planes, margin), ScratchSlot::tile), margin);
   const S* in = plan_.readable(x.at, begin, end, area, x.extent, pieces.take(planes));
   const S* g = plan_.readable(grad.at, begin, end, 3 * area, grad.extent, pieces.take(3 * planes));
   const Tile<S> forwards = plan_.tile(begin, end, in, in, in, area);

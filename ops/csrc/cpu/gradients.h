@@ -9,7 +9,7 @@ namespace dicenet_mm {
 template <class S>
 struct Place {
   const S* at;
-  Extent<S> extent;
+  ReadableRange<S> extent;
 };
 
 template <class S>

@@ -29,7 +29,7 @@ struct Tile {
 
 // Resizing of an axis as a banded matrix: out[i] = sum over t of coefficients[i, t] * in[first[i] + t].
 template <class S>
-struct Band {
+struct ResizeMatrix {
   int in, out, taps;
   const int32_t* first;
   const S* coefficients;
@@ -37,7 +37,7 @@ struct Band {
 
 // Planes to resize along one axis.
 template <class S>
-struct Planes {
+struct PlaneBatch {
   const S* in;
   S* out;
   int count;
@@ -70,17 +70,17 @@ struct Kernels {
   // out (9, padded plane) of each branch: gradients of each voxel's taps are added.
   void (*taps_grad)(const Tile<S>&, const S* height_grad, const S* width_grad, int64_t grad_stride,
                     S* height_out, S* width_out);
-  void (*resize_rows)(const Band<S>&, const Planes<S>&);
-  void (*resize_columns)(const Band<S>&, const Planes<S>&);
+  void (*resize_rows)(const ResizeMatrix<S>&, const PlaneBatch<S>&);
+  void (*resize_columns)(const ResizeMatrix<S>&, const PlaneBatch<S>&);
   // Along either axis, of a batch.
-  void (*batch_resize)(const Band<S>&, const Planes<S>&, const Steps&);
+  void (*batch_resize)(const ResizeMatrix<S>&, const PlaneBatch<S>&, const Steps&);
 };
 
 // The most voxels of a map that goes with others in batches. Larger ones leave few lanes idle by themselves.
 constexpr int kSmallMap = 100;
 
-constexpr int kRows = 16;     // output channels that lie together in the weights of a point-wise convolution
-constexpr int kColumns = 48;  // windows of a strided convolution that lie together
+constexpr int kMR = 16;  // output channels that lie together in the weights of a point-wise convolution
+constexpr int kNR = 48;  // windows of a strided convolution that lie together
 // Of a channel of the spatial convolution: 9 taps, the bias, the PReLU's slope - 1.
 constexpr int kSpatial = 12, kBias = 9, kSlope = 10;
 // Whether rows would leave most lanes idle: such planes are flattened, and take masks of their borders. Static, as each
@@ -115,8 +115,8 @@ struct InferenceKernels {
   void (*sigmoids)(float* x, int count);
   // Voxels [column, column + columns) of planes that lie anywhere to a panel (planes, stride).
   void (*pack)(const float* const* in, int64_t column, int planes, int columns, float* panel, int stride);
-  // Output channels [kRows begin, kRows end) of a point-wise convolution at the voxels [column, column + columns);
-  // weight (tiles, planes, kRows), affine (channels, 2): bias, PReLU's slope - 1; out: each channel's plane.
+  // Output channels [kMR begin, kMR end) of a point-wise convolution at the voxels [column, column + columns);
+  // weight (tiles, planes, kMR), affine (channels, 2): bias, PReLU's slope - 1; out: each channel's plane.
   void (*point_wise)(const float* panel, int stride, int planes, const float* weight, const float* affine,
                      int channels, int begin, int end, int64_t column, int columns,
                      float* const* out);
@@ -125,7 +125,7 @@ struct InferenceKernels {
                             int channels, int begin, int end, int64_t column, float* const* out);
   int wide;  // voxels that a point-wise convolution works on at a time, of as many channels as fit the registers
   // Windows of 3x3 with stride 2, of output voxels [column, column + columns) of a row, to a panel (9
-  // channels, kColumns).
+  // channels, kNR).
   void (*pack_windows)(const float* x, int channels, int height, int width, int row, int column, int columns,
                        float* panel);
   // 3x3 maxima of a plane with stride 2.

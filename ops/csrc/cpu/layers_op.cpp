@@ -23,7 +23,7 @@ struct Groups {
       const Tensor affine = packs.back();
       const int64_t of_group = affine.size(0);
       packs.push_back(checked(weights[i], "the packed weights of a convolution",
-                              {(of_group + kRows - 1) / kRows, kSome, kRows}, x));
+                              {(of_group + kMR - 1) / kMR, kSome, kMR}, x));
       const Tensor weight = packs.back();
       TORCH_CHECK(weight.size(1) < kMaxSize && of_group < kMaxSize, "a convolution has fewer than ", kMaxSize,
                   " channels, got packs of ", weight.sizes(), " and ", affine.sizes());
@@ -129,7 +129,7 @@ Tensor average_pool(const Tensor& input) {
   const auto downsample = inference_kernels().downsample;
   const float nothing[kSpatial] = {};
   parallel_for(0, x.size(0) * x.size(1), 4, [&](int64_t from, int64_t to) {
-    float* unused = scratch<float>(out_area, Purpose::tile);
+    float* unused = scratch<float>(out_area, ScratchSlot::tile);
     for (int64_t i = from; i < to; ++i) downsample(in + i * area, height, width, nothing, out + i * out_area, unused);
   });
   return y;
@@ -163,7 +163,7 @@ Tensor strided_conv_pool(const Tensor& input, at::TensorList weights) {
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
   for_each_image(x.size(0), [&](int64_t n) {
-    float* convolved = scratch<float>(between, Purpose::image);
+    float* convolved = scratch<float>(between, ScratchSlot::image);
     convolve_windows(point, in + n * image, height, width, convolved);
     pool_planes(convolved, point.channels, rows, columns, out + n * out_image);
   });

@@ -71,14 +71,14 @@ Resize<S>::Resize(int in, int out, bool transposed) {
 }
 
 template <class S>
-S* scratch(int64_t size, Purpose purpose) {
+S* scratch(int64_t size, ScratchSlot slot) {
   constexpr size_t line = 64;
   struct Memory {
     std::unique_ptr<char[]> bytes;
     size_t held = 0;
   };
-  static thread_local Memory memories[static_cast<int>(Purpose::count)];
-  Memory& memory = memories[static_cast<int>(purpose)];
+  static thread_local Memory memories[static_cast<int>(ScratchSlot::count)];
+  Memory& memory = memories[static_cast<int>(slot)];
   const size_t needed = size * sizeof(S) + line;
   if (memory.held < needed) {
     memory.bytes.reset(), memory.held = 0;
@@ -88,8 +88,8 @@ S* scratch(int64_t size, Purpose purpose) {
   const auto address = reinterpret_cast<uintptr_t>(memory.bytes.get());
   return reinterpret_cast<S*>((address + line - 1) / line * line);
 }
-template float* scratch(int64_t, Purpose);
-template double* scratch(int64_t, Purpose);
+template float* scratch(int64_t, ScratchSlot);
+template double* scratch(int64_t, ScratchSlot);
 
 namespace {
 
@@ -149,7 +149,7 @@ Plan<S>::Plan(const Sizes& s, const S* depth_taps, const S* height_taps, const S
 }
 
 template <class S>
-const S* Plan<S>::readable(const S* in, int begin, int end, int64_t stride, const Extent<S>& extent,
+const S* Plan<S>::readable(const S* in, int begin, int end, int64_t stride, const ReadableRange<S>& extent,
                            S* copy) const {
   const int64_t before = begin > 0 ? stride : 0,
                 length = (end - begin) * stride + (end < sizes.depth ? stride : 0);
@@ -213,16 +213,16 @@ Tile<S> Plan<S>::column_tile(int begin, int end, const S* resized) const {
 }
 
 template <class S>
-void Plan<S>::resize_rows(const Resize<S>& resize, const Planes<S>& planes) const {
+void Plan<S>::resize_rows(const Resize<S>& resize, const PlaneBatch<S>& planes) const {
   const int64_t images = sizes.images;
-  if (images == 1) return run.resize_rows(resize.band(), planes);
-  run.batch_resize(resize.band(), planes, {images * planes.across, images, images});
+  if (images == 1) return run.resize_rows(resize.matrix(), planes);
+  run.batch_resize(resize.matrix(), planes, {images * planes.across, images, images});
 }
 
 template <class S>
-void Plan<S>::resize_columns(const Resize<S>& resize, const Planes<S>& planes) const {
+void Plan<S>::resize_columns(const Resize<S>& resize, const PlaneBatch<S>& planes) const {
   const int64_t images = sizes.images;
-  const Band<S> band = resize.band();
+  const ResizeMatrix<S> band = resize.matrix();
   if (images == 1) return run.resize_columns(band, planes);
   run.batch_resize(band, planes, {images, images * band.in, images * band.out});
 }

@@ -43,7 +43,7 @@ template <class S>
 class Resize {
  public:
   Resize(int in, int out, bool transposed);
-  Band<S> band() const { return {in_, out_, taps_, first_.data(), coefficients_.data()}; }
+  ResizeMatrix<S> matrix() const { return {in_, out_, taps_, first_.data(), coefficients_.data()}; }
 
  private:
   int in_, out_, taps_;
@@ -51,16 +51,16 @@ class Resize {
   std::vector<S> coefficients_;
 };
 
-// Memory that a thread keeps, in lines of its cache: one piece for each purpose, valid until asked for again.
-enum class Purpose { image, tile, panel, count };
+// Memory that a thread keeps, in lines of its cache: one block for each slot, valid until asked for again.
+enum class ScratchSlot { image, tile, panel, count };
 template <class S>
-S* scratch(int64_t size, Purpose purpose);
+S* scratch(int64_t size, ScratchSlot slot);
 
 // Pieces of one block of memory, each with `margin` elements before and after it that may be read.
 template <class S>
-class Pieces {
+class Arena {
  public:
-  Pieces(S* memory, int64_t margin) : next_(memory), margin_(margin) {}
+  Arena(S* memory, int64_t margin) : next_(memory), margin_(margin) {}
   static int64_t size(int count, int64_t elements, int64_t margin) { return elements + (count + 1) * margin; }
   S* take(int64_t elements) {
     S* piece = next_ + margin_;
@@ -75,7 +75,7 @@ class Pieces {
 
 // Memory that may be read.
 template <class S>
-struct Extent {
+struct ReadableRange {
   const S *begin, *end;
 };
 
@@ -107,7 +107,7 @@ class Plan {
   // Planes of channels [begin, end) and of the two beside them, `stride` apart: where they are if their
   // margins lie within `extent`, else copied to `copy`, which takes end - begin + 2 planes. Points to channel
   // `begin`.
-  const S* readable(const S* in, int begin, int end, int64_t stride, const Extent<S>& extent, S* copy) const;
+  const S* readable(const S* in, int begin, int end, int64_t stride, const ReadableRange<S>& extent, S* copy) const;
 
   // Channels [begin, end); the inputs point to channel `begin`.
   Tile<S> tile(int begin, int end, const S* depth_in, const S* height_in, const S* width_in,
@@ -139,8 +139,8 @@ class Plan {
  private:
   // Kernels for one image, or for a batch.
   void branch(Branch which, const Tile<S>& tile, S* y, int64_t stride) const;
-  void resize_rows(const Resize<S>& resize, const Planes<S>& planes) const;
-  void resize_columns(const Resize<S>& resize, const Planes<S>& planes) const;
+  void resize_rows(const Resize<S>& resize, const PlaneBatch<S>& planes) const;
+  void resize_columns(const Resize<S>& resize, const PlaneBatch<S>& planes) const;
 
   std::vector<S> turned_;
   std::unique_ptr<const S[]> made_height_taps_, made_width_taps_;

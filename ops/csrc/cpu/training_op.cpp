@@ -165,7 +165,7 @@ struct Branches {
   void with_tile(const Plan<float>& plan, int64_t image, int begin, int end, const Use& use) const {
     const int64_t area = sizes.area(), margin = plan.margin();
     const int64_t planes = (end - begin + 2) * std::max({area, sizes.row_area(), sizes.column_area()});
-    Pieces<float> pieces(scratch<float>(Pieces<float>::size(5, 5 * planes, margin), Purpose::tile), margin);
+    Arena<float> pieces(scratch<float>(Arena<float>::size(5, 5 * planes, margin), ScratchSlot::tile), margin);
     const float* source = plan.readable(in + (image * sizes.depth + begin) * area, begin, end, area, extent,
                                         pieces.take(planes));
     const Tile<float> tile = plan.tile(begin, end, source, source, source, area);
@@ -191,7 +191,7 @@ struct Branches {
   }
 
   const float* in;
-  const Extent<float> extent;
+  const ReadableRange<float> extent;
   const Sizes sizes;
 };
 
@@ -307,7 +307,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> dim_c
     // Gradients of the branches, also of the two channels beside the tile.
     const int first = std::max(begin - 1, 0), last = std::min(end + 1, sizes.depth);
     const int64_t length = (last - first) * 3 * area, margin = plan.margin();
-    float* memory = scratch<float>(length + 2 * margin, Purpose::image);
+    float* memory = scratch<float>(length + 2 * margin, ScratchSlot::image);
     float* branch_grads = memory + margin;
     branches.with_tile(plan, n, first, last, [&](const Tile<float>& tile, const float* h, const float* wide) {
       run.branch_grads(tile, h, wide, prm.data(), g + n * image + first * area, branch_grads);
@@ -337,7 +337,7 @@ class DepthWise {
     const int64_t area = static_cast<int64_t>(height_) * width_, margin = width_ + 1 + kMaxLanes;
     const float *begin = x.const_data_ptr<float>(), *in = begin + i * area;
     if (in - begin < margin || begin + x.numel() - in - area < margin) {
-      float* copy = scratch<float>(area + 2 * margin, Purpose::tile) + margin;
+      float* copy = scratch<float>(area + 2 * margin, ScratchSlot::tile) + margin;
       std::copy(in, in + area, copy);
       in = copy;
     }

@@ -45,7 +45,7 @@ INLINE void point_wise_block(const Source& source, int planes, const float* weig
                              int used, int channel, int64_t column, int columns, float* const* target) {
   V sum[rows][vectors] = {};
   auto add = [&](int k) __attribute__((always_inline)) {
-    const float *at = source.plane(k), *w = weight + static_cast<int64_t>(k) * kRows;
+    const float *at = source.plane(k), *w = weight + static_cast<int64_t>(k) * kMR;
     V x[vectors];
     for (int j = 0; j < vectors; ++j) x[j] = simd::load_once(at + j * simd::lanes);
 #pragma GCC unroll 16
@@ -57,10 +57,10 @@ INLINE void point_wise_block(const Source& source, int planes, const float* weig
   };
   // Weights come from memory or the last level of cache: those of the next tile are fetched meanwhile, each line by one
   // of the blocks that this tile has.
-  constexpr int blocks = kRows / rows;
-  const float* soon = weight + static_cast<int64_t>(planes) * kRows;
+  constexpr int blocks = kMR / rows;
+  const float* soon = weight + static_cast<int64_t>(planes) * kMR;
   int k = 0;
-  for (; k + blocks <= planes; k += blocks, soon += blocks * kRows) {
+  for (; k + blocks <= planes; k += blocks, soon += blocks * kMR) {
     __builtin_prefetch(soon, 0, 2);
 #pragma GCC unroll 4
     for (int i = 0; i < blocks; ++i) add(k + i);
@@ -96,10 +96,10 @@ INLINE void point_wise_rows(const Source& source, int planes, const float* weigh
 template <int count>
 INLINE void point_wise_voxels(const Panel& panel, int planes, const float* weight, const float* affine,
                               int used, int channel, int64_t column, int columns, float* const* target) {
-  constexpr int vectors = kRows / simd::lanes, chains = count * vectors < 4 ? 4 / (count * vectors) : 1;
+  constexpr int vectors = kMR / simd::lanes, chains = count * vectors < 4 ? 4 / (count * vectors) : 1;
   V sum[chains][count][vectors] = {};  // at least four chains of additions, to hide their latency
   auto add = [&](int k, V(*sum)[vectors]) __attribute__((always_inline)) {
-    const float* w = weight + static_cast<int64_t>(k) * kRows;
+    const float* w = weight + static_cast<int64_t>(k) * kMR;
     __builtin_prefetch(w + kAhead);
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
@@ -114,7 +114,7 @@ INLINE void point_wise_voxels(const Panel& panel, int planes, const float* weigh
     for (int c = 0; c < chains; ++c) add(k + c, sum[c]);
   for (; k < planes; ++k) add(k, sum[0]);
   for (int i = 0; i < columns; ++i) {
-    alignas(64) float out[kRows];
+    alignas(64) float out[kMR];
     for (int v = 0; v < vectors; ++v) {
       V all = sum[0][i][v];
       for (int c = 1; c < chains; ++c) all += sum[c][i][v];
@@ -130,11 +130,11 @@ INLINE void point_wise_voxels(const Panel& panel, int planes, const float* weigh
 void point_wise_panel(const float* panel, int stride, int planes, const float* weight, const float* affine,
                       int channels, int begin, int end, int64_t column, int columns, float* const* target) {
   constexpr int rows = kBlockRows, most = simd::lanes / 2;
-  static_assert(kRows % simd::lanes == 0 && kRows % rows == 0, "tiles are whole vectors, and whole blocks");
+  static_assert(kMR % simd::lanes == 0 && kMR % rows == 0, "tiles are whole vectors, and whole blocks");
   const int few = columns % simd::lanes <= most ? columns % simd::lanes : 0, many = columns - few;
   for (int tile = begin; tile < end; ++tile) {
-    const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;
-    const float* w = weight + static_cast<int64_t>(tile) * planes * kRows;
+    const int channel = tile * kMR, used = channels - channel < kMR ? channels - channel : kMR;
+    const float* w = weight + static_cast<int64_t>(tile) * planes * kMR;
     if (columns == kWide && stride == kWide) {
       point_wise_rows<rows, 3>(WidePanel{panel}, planes, w, affine, used, channel, column, kWide, target);
       continue;
@@ -161,8 +161,8 @@ void point_wise_panel(const float* panel, int stride, int planes, const float* w
 void point_wise_planes(const float* const* in, int planes, const float* weight, const float* affine,
                        int channels, int begin, int end, int64_t column, float* const* target) {
   for (int tile = begin; tile < end; ++tile) {
-    const int channel = tile * kRows, used = channels - channel < kRows ? channels - channel : kRows;
-    point_wise_rows<kBlockRows, 3>(Anywhere{in, column}, planes, weight + static_cast<int64_t>(tile) * planes * kRows,
+    const int channel = tile * kMR, used = channels - channel < kMR ? channels - channel : kMR;
+    point_wise_rows<kBlockRows, 3>(Anywhere{in, column}, planes, weight + static_cast<int64_t>(tile) * planes * kMR,
                                    affine, used, channel, column, kWide, target);
   }
 }

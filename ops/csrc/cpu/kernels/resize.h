@@ -9,7 +9,7 @@ using namespace dicenet_mm;
 
 // One vector of columns at a time goes down the rows; `taps` rows of the input make one of the output.
 template <class S, int taps>
-INLINE void resize_rows_by(const Band<S>& b, const Planes<S>& planes) {
+INLINE void resize_rows_by(const ResizeMatrix<S>& b, const PlaneBatch<S>& planes) {
   using simd = Simd<S>;
   const int64_t width = planes.across;
   for (int64_t j = 0; j < width; j += simd::lanes) {
@@ -29,7 +29,7 @@ INLINE void resize_rows_by(const Band<S>& b, const Planes<S>& planes) {
 }
 
 template <class S>
-void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
+void resize_rows_planes(const ResizeMatrix<S>& b, const PlaneBatch<S>& planes) {
   if (b.taps == 2) return resize_rows_by<S, 2>(b, planes);
   if (b.taps == 3) return resize_rows_by<S, 3>(b, planes);
   resize_rows_by<S, 0>(b, planes);
@@ -38,7 +38,7 @@ void resize_rows_planes(const Band<S>& b, const Planes<S>& planes) {
 // Every voxel is a vector; the first `taps` coefficients stay in registers. Structures come by value: for all the
 // compiler knows, stores could change them.
 template <class S, int taps>
-INLINE void batch_resize_by(const Band<S> b, const Planes<S> planes, const Steps steps) {
+INLINE void batch_resize_by(const ResizeMatrix<S> b, const PlaneBatch<S> planes, const Steps steps) {
   using simd = Simd<S>;
   for (int p = 0; p < planes.count; ++p)
     for (int i = 0; i < b.out; ++i) {
@@ -56,7 +56,7 @@ INLINE void batch_resize_by(const Band<S> b, const Planes<S> planes, const Steps
 }
 
 template <class S>
-void batch_resize_planes(const Band<S>& b, const Planes<S>& planes, const Steps& steps) {
+void batch_resize_planes(const ResizeMatrix<S>& b, const PlaneBatch<S>& planes, const Steps& steps) {
   if (b.taps == 1) return batch_resize_by<S, 1>(b, planes, steps);
   if (b.taps == 2) return batch_resize_by<S, 2>(b, planes, steps);
   batch_resize_by<S, 3>(b, planes, steps);
@@ -65,7 +65,7 @@ void batch_resize_planes(const Band<S>& b, const Planes<S>& planes, const Steps&
 // One vector of columns at a time, its places and coefficients kept over all rows. `pick` takes the lanes'
 // inputs.
 template <class S, int taps, class Pick>
-INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int column, int used,
+INLINE void resize_columns_by(const ResizeMatrix<S>& b, const PlaneBatch<S>& planes, int column, int used,
                               const Pick& pick) {
   using simd = Simd<S>;
   using V = typename simd::V;
@@ -94,7 +94,7 @@ INLINE void resize_columns_by(const Band<S>& b, const Planes<S>& planes, int col
 }
 
 template <class S, int taps>
-INLINE void gather_columns(const Band<S>& b, const Planes<S>& planes, int column, int used) {
+INLINE void gather_columns(const ResizeMatrix<S>& b, const PlaneBatch<S>& planes, int column, int used) {
   using V = typename Simd<S>::V;
   resize_columns_by<S, taps>(b, planes, column, used, [](const S* in, const auto& place, const V* c, V& sum) {
     for (int k = 0; k < taps; ++k) sum += c[k] * Simd<S>::gather(in, place[k]);
@@ -102,7 +102,7 @@ INLINE void gather_columns(const Band<S>& b, const Planes<S>& planes, int column
 }
 
 template <class S>
-void resize_columns_planes(const Band<S>& b, const Planes<S>& planes) {
+void resize_columns_planes(const ResizeMatrix<S>& b, const PlaneBatch<S>& planes) {
   constexpr int lanes = Simd<S>::lanes;
   for (int column = 0; column < b.out; column += lanes)
     gather_columns<S, 1>(b, planes, column, b.out - column < lanes ? b.out - column : lanes);
@@ -110,7 +110,7 @@ void resize_columns_planes(const Band<S>& b, const Planes<S>& planes) {
 
 // Inputs that lie within one vector, or two, are permuted.
 template <int taps, int vectors>
-INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, int column, int used) {
+INLINE void permute_columns(const ResizeMatrix<float>& b, const PlaneBatch<float>& planes, int column, int used) {
   using simd = Simd<float>;
   using V = simd::V;
   resize_columns_by<float, taps>(
@@ -124,7 +124,7 @@ INLINE void permute_columns(const Band<float>& b, const Planes<float>& planes, i
 }
 
 template <int taps>
-INLINE void columns_within(const Band<float>& b, const Planes<float>& planes, int column, int used, int extent) {
+INLINE void columns_within(const ResizeMatrix<float>& b, const PlaneBatch<float>& planes, int column, int used, int extent) {
   if (extent <= Simd<float>::lanes)
     permute_columns<taps, 1>(b, planes, column, used);
   else
@@ -132,7 +132,7 @@ INLINE void columns_within(const Band<float>& b, const Planes<float>& planes, in
 }
 
 template <>
-void resize_columns_planes(const Band<float>& b, const Planes<float>& planes) {
+void resize_columns_planes(const ResizeMatrix<float>& b, const PlaneBatch<float>& planes) {
   constexpr int lanes = Simd<float>::lanes;
   for (int column = 0, used; column < b.out; column += used) {
     auto extent = [&] { return b.first[column + used - 1] + b.taps - b.first[column]; };

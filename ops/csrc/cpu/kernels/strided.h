@@ -56,7 +56,7 @@ void downsample_plane(const float* x, int height, int width, const float* spatia
 void pack_windows_row(const float* x, int channels, int height, int width, int row, int column, int columns,
                       float* panel) {
   for (int c = 0; c < channels; ++c)
-    for (int k = -1; k <= 1; ++k, panel += 3 * kColumns) {
+    for (int k = -1; k <= 1; ++k, panel += 3 * kNR) {
       const int from = 2 * row + k;
       const bool within = from >= 0 && from < height;
       const float* in = x + (static_cast<int64_t>(c) * height + from) * width + 2 * column;
@@ -67,8 +67,8 @@ void pack_windows_row(const float* x, int channels, int height, int width, int r
         __builtin_prefetch(every.x + 2 * width + simd::lanes);
         const Thirds t = every.next();
         simd::store(panel + j, t.left);
-        simd::store(panel + kColumns + j, t.middle);
-        simd::store(panel + 2 * kColumns + j, t.right);
+        simd::store(panel + kNR + j, t.middle);
+        simd::store(panel + 2 * kNR + j, t.right);
       }
     }
 }

@@ -28,7 +28,7 @@ inline void depthwise_planes(const float* in, int64_t planes, int64_t channels, 
     for (int64_t i = from; i < to; ++i) {
       const float* plane = in + i * area;
       if (i * area < margin || (planes - i - 1) * area < margin) {  // the kernel reads beyond the plane
-        float* copy = scratch<float>(area + 2 * margin, Purpose::tile) + margin;
+        float* copy = scratch<float>(area + 2 * margin, ScratchSlot::tile) + margin;
         std::copy(plane, plane + area, copy);
         plane = copy;
       }
@@ -47,7 +47,7 @@ inline void grouped_planes(const std::vector<PointWise>& groups, const float* in
   const int64_t area = height * row, size = area + 2 * (row + 1);
   for_each_image(images * count, [&](int64_t i) {
     const PointWise& point = groups[i % count];
-    float *memory = scratch<float>(taken * size + given * area, Purpose::image), *computed = memory + taken * size;
+    float *memory = scratch<float>(taken * size + given * area, ScratchSlot::image), *computed = memory + taken * size;
     std::vector<const float*> planes;
     parallel_for(0, taken, 4, [&](int64_t from, int64_t to) {
       for (int64_t c = from; c < to; ++c) {
@@ -81,12 +81,12 @@ inline void convolve_windows(const PointWise& point, const float* image, int hei
   const int out_height = halved(height), out_width = halved(width);
   const auto targets = planes_of(out, static_cast<int64_t>(out_height) * out_width, point.channels);
   parallel_for(0, out_height, 4, [&](int64_t from, int64_t to) {
-    float* panel = scratch<float>(point.planes * kColumns, Purpose::panel);
+    float* panel = scratch<float>(point.planes * kNR, ScratchSlot::panel);
     for (int row = static_cast<int>(from); row < to; ++row)
-      for (int column = 0; column < out_width; column += kColumns) {
-        const int columns = std::min(kColumns, out_width - column);
+      for (int column = 0; column < out_width; column += kNR) {
+        const int columns = std::min(kNR, out_width - column);
         run.pack_windows(image, point.planes / 9, height, width, row, column, columns, panel);
-        run.point_wise(panel, kColumns, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
+        run.point_wise(panel, kNR, point.planes, point.weight, point.affine, point.channels, 0, point.tiles,
                        static_cast<int64_t>(row) * out_width + column, columns, targets.data());
       }
   });

@@ -33,7 +33,7 @@ class Resizer {
   Resizer(const Map& from, const Map& to)
       : rows_(from.height, to.height, false), columns_(from.width, to.width, false) {}
   void operator()(const float* x, float* between, float* y) const {
-    const Band<float> rows = rows_.band(), columns = columns_.band();
+    const ResizeMatrix<float> rows = rows_.matrix(), columns = columns_.matrix();
     run_.resize_rows(rows, {x, between, 1, 0, 0, columns.in});
     run_.resize_columns(columns, {between, y, 1, 0, 0, rows.out});
   }
@@ -67,7 +67,7 @@ inline void pyramid_pool_planes(const float* in, int64_t images, int64_t channel
     norm_act(from, area, 0, 1, 0, slope_less_one + 1, 1, to);
   };
   parallel_for(0, images * channels, 1, [&](int64_t from, int64_t to) {
-    Pieces<float> pieces(scratch<float>(Pieces<float>::size(4, 2 * (area + largest), margin), Purpose::tile), margin);
+    Arena<float> pieces(scratch<float>(Arena<float>::size(4, 2 * (area + largest), margin), ScratchSlot::tile), margin);
     float *plane = pieces.take(area), *merged = pieces.take(area), *a = pieces.take(largest), *b = pieces.take(largest);
     for (int64_t i = from; i < to; ++i) {
       std::copy(in + i * area, in + (i + 1) * area, plane);
@@ -101,7 +101,7 @@ inline void upsample_add_planes(const float* low, const float* high, int64_t ima
   const int64_t margin = kSpatialReadsAround;
   const auto norm_act = training_kernels().norm_act;
   parallel_for(0, images * channels, 1, [&](int64_t begin, int64_t end) {
-    Pieces<float> pieces(scratch<float>(Pieces<float>::size(3, small.area() + 2 * large.area(), margin), Purpose::tile),
+    Arena<float> pieces(scratch<float>(Arena<float>::size(3, small.area() + 2 * large.area(), margin), ScratchSlot::tile),
                          margin);
     float *plane = pieces.take(small.area()), *between = pieces.take(large.area()), *sum = pieces.take(large.area());
     for (int64_t i = begin; i < end; ++i) {

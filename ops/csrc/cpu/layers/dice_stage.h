@@ -48,7 +48,7 @@ struct StridedBlock {
     const InferenceKernels& kernels = inference_kernels();
     const int64_t in_area = static_cast<int64_t>(height) * width, size = (end - begin) * voxels();
     average += begin * area(), convolved += begin * area();
-    float* apart = images > 1 ? scratch<float>(2 * images * size, Purpose::tile) : nullptr;
+    float* apart = images > 1 ? scratch<float>(2 * images * size, ScratchSlot::tile) : nullptr;
     float *averages = apart ? apart : average, *convolutions = apart ? apart + images * size : convolved;
     for (int i = 0; i < images; ++i)
       for (int c = begin; c < end; ++c) {
@@ -155,7 +155,7 @@ class Stage {
 
   // Of the first image to the first image.
   void run(const float* in, float* out) const {
-    float *memory = scratch<float>(work_size_ + count_ * area(), Purpose::image), *kept = memory + work_size_;
+    float *memory = scratch<float>(work_size_ + count_ * area(), ScratchSlot::image), *kept = memory + work_size_;
     const bool in_lanes = images_ > 1;
     std::vector<float*> to = planes_of(kept, area(), count_);
     if (!in_lanes)

@@ -14,7 +14,7 @@ static_assert(kLocal == UnitWeights::kParameters && kSpatial == UnitWeights::kPa
 // apart, that have yet to be brought into lanes. Its output lies likewise.
 struct Input {
   const float* x;
-  Extent<float> extent;
+  ReadableRange<float> extent;
   int64_t image = 0;
 };
 
@@ -65,7 +65,7 @@ class Unit {
         for (int64_t d = from; d < to; ++d) spatial(d, target[d]);
         return;
       }
-      float* vectors = scratch<float>(chunk * area, Purpose::tile);
+      float* vectors = scratch<float>(chunk * area, ScratchSlot::tile);
       for (int64_t d = from; d < to; d += chunk) {
         const int64_t some = std::min<int64_t>(chunk, to - d);
         for (int64_t i = 0; i < some; ++i) spatial(d + i, vectors + i * area);
@@ -94,7 +94,7 @@ class Unit {
   void local_fusion(const Input& input, int begin, int end, int chunk, float* y, float* sums) const {
     const Sizes& s = plan_.sizes;
     const int64_t area = s.area(), planes = (chunk + 2) * std::max({area, s.row_area(), s.column_area()});
-    Pieces<float> pieces(scratch<float>(Pieces<float>::size(6, 6 * planes, margin()), Purpose::tile),
+    Arena<float> pieces(scratch<float>(Arena<float>::size(6, 6 * planes, margin()), ScratchSlot::tile),
                          margin());
     float* copy = pieces.take(planes);
     const float* in = input.image ? in_lanes(input, begin, end, copy)

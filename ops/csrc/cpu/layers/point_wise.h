@@ -10,15 +10,15 @@
 namespace dicenet_mm {
 
 struct PointWise {
-  // weight (tiles, planes, kRows), affine (channels, 2)
+  // weight (tiles, planes, kMR), affine (channels, 2)
   PointWise(const float* weight, const float* affine, int planes, int channels)
-      : planes(planes), channels(channels), tiles((channels + kRows - 1) / kRows), weight(weight), affine(affine) {}
+      : planes(planes), channels(channels), tiles((channels + kMR - 1) / kMR), weight(weight), affine(affine) {}
 
   PointWise(Reader& packed, int planes)
       : planes(planes),
         channels(packed.size()),
-        tiles((channels + kRows - 1) / kRows),
-        weight(packed.take(static_cast<int64_t>(tiles) * planes * kRows)),
+        tiles((channels + kMR - 1) / kMR),
+        weight(packed.take(static_cast<int64_t>(tiles) * planes * kMR)),
         affine(packed.take(2 * channels)) {}
 
   void operator()(const float* const* x, int64_t area, float* const* target) const {
@@ -33,7 +33,7 @@ struct PointWise {
     // Where the tiles of a part begin: at the nearest to its share, or from panel to panel at those beside it, so that
     // all parts have as much to do.
     auto first = [&](int part, int panel) {
-      const double share = static_cast<double>(channels) / kRows * part / parts;
+      const double share = static_cast<double>(channels) / kMR * part / parts;
       return part == parts ? tiles : static_cast<int>(share + (panel + 0.5) / panels);
     };
     parallel_for(0, parts * groups, 1, [&](int64_t from, int64_t to) {
@@ -57,7 +57,7 @@ struct PointWise {
                 const First& first) const {
     const InferenceKernels& run = inference_kernels();
     const int wide = run.wide, rest = static_cast<int>(area % wide), stride = rest > kMaxLanes ? wide : rest;
-    float* panel = scratch<float>(planes * wide, Purpose::panel);
+    float* panel = scratch<float>(planes * wide, ScratchSlot::panel);
     if (rest && end * static_cast<int64_t>(wide) > area) run.pack(x, area - rest, planes, rest, panel, stride);
     auto block = [&](int from, int to, int64_t column) {
       if (area - column >= wide)
@@ -80,7 +80,7 @@ struct PointWise {
     const int wide = run.wide;
     const int64_t size = static_cast<int64_t>(planes) * wide;
     const int many = static_cast<int>(std::clamp<int64_t>(kPanelBytes / sizeof(float) / size, 1, end - begin));
-    float* panels = scratch<float>(many * size + kMaxLanes, Purpose::panel);
+    float* panels = scratch<float>(many * size + kMaxLanes, ScratchSlot::panel);
     auto columns = [&](int p) { return static_cast<int>(std::min<int64_t>(wide, area - static_cast<int64_t>(p) * wide)); };
     auto stride = [&](int p) { return columns(p) > kMaxLanes ? wide : columns(p); };
     for (; begin < end; begin += many) {
