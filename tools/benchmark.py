@@ -386,7 +386,9 @@ def write(path: Path, results: list[dict]) -> None:
     for result in results:
         same = [r for r in known if all(r[key] == result[key] for key in KEYS)]
         known = [r for r in known if r not in same]
-        result['times'] = {**same[0]['times'], **result['times']} if same else result['times']
+        for per_contender in ('times', 'contenders_macs'):
+            if same and per_contender in result:
+                result[per_contender] = {**same[0].get(per_contender, {}), **result[per_contender]}
     path.write_text(json.dumps(known + results, indent=1) + '\n')
 
 
