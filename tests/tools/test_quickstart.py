@@ -29,7 +29,7 @@ def test_quickstart(tmp_path, monkeypatch, capfd):
     assert told.startswith('no checkpoint in work_dirs/quickstart to resume from: training starts at the beginning\n')
     assert 'quickstart: SSD, 0.24 M parameters, on 16 images (train) + 4 images (val)\n' in told
     assert f'best checkpoint: {best} (' in told
-    assert 'dicenet_mm demo PICTURE --weights work_dirs/quickstart/best.pth\n' in told
+    assert f'python {ROOT}/tools/demo.py PICTURE --weights work_dirs/quickstart/best.pth\n' in told
     assert 'System environment' not in told and 'Hooks will be' not in told and len(told.splitlines()) < 60
     log, = Path('work_dirs/quickstart').glob('*/*.log')
     assert all(part in log.read_text() for part in ('System environment', 'optim_wrapper = ', 'Hooks will be executed'))
