@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import library
+from . import library, rows
 from .dim_conv import dim_conv
 from .reference import resize_axis
 
@@ -37,9 +37,16 @@ def pack_point(weight: Tensor, bias: Tensor, slope: Tensor) -> list[Tensor]:
 
 def unpack_point(point: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Weight (C_out, C_in n n), bias and slope less one of a packed convolution, a group below the other."""
+    if by_rows(point):
+        return point[0], *point[1].unbind(1)
     affine = torch.cat(tuple(point[1::2]))
     weight = torch.cat([w.transpose(1, 2).flatten(0, 1)[:len(a)] for w, a in zip(point[::2], point[1::2])])
     return weight, affine[:, 0], affine[:, 1]
+
+
+def by_rows(point: Sequence[Tensor]) -> bool:
+    """Whether a convolution is packed as :mod:`dicenet_mm.ops.rows` does it."""
+    return point[0].dim() == 2
 
 
 def pack_groups(weight: Tensor, bias: Tensor, slope: Tensor, groups: int) -> list[Tensor]:
@@ -151,7 +158,7 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([F.pad(tensor.flatten(), (0, -tensor.numel() % ROWS)) for tensor in tensors])
 
 
-def _take(weights: Tensor, *shapes: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+def take(weights: Tensor, *shapes: Sequence[int]) -> tuple[list[Tensor], Tensor]:
     """The first tensors of a flat one, and what is left of it."""
     tensors = []
     for shape in shapes:
@@ -161,11 +168,16 @@ def _take(weights: Tensor, *shapes: Sequence[int]) -> tuple[list[Tensor], Tensor
     return tensors, weights
 
 
-def _point_shapes(c_in: int, c_out: int) -> tuple[Sequence[int], ...]:
+def filled(shape: Sequence[int]) -> int:
+    """Elements of a packed tensor of this shape, filled up to a multiple of 16."""
+    return math.prod(shape) + -math.prod(shape) % ROWS
+
+
+def point_shapes(c_in: int, c_out: int) -> tuple[Sequence[int], ...]:
     return (-(-c_out // ROWS), c_in, ROWS), (c_out, 2)
 
 
-def _unit_shapes(depth: int, height: int, width: int, hidden: int) -> tuple[Sequence[int], ...]:
+def unit_shapes(depth: int, height: int, width: int, hidden: int) -> tuple[Sequence[int], ...]:
     table = 9, height * width + -height * width % ROWS
     return ((depth, 3, 3), (height, 3, 3), (width, 3, 3), table, table, (depth, 12), (depth, 12), (hidden, depth),
             (depth, hidden))
@@ -173,6 +185,8 @@ def _unit_shapes(depth: int, height: int, width: int, hidden: int) -> tuple[Sequ
 
 def point_wise(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """1x1 convolution, bias and PReLU: (N, C_in, H, W) -> (N, C_out, H, W)."""
+    if by_rows(point):
+        return rows.conv_prelu(x, *point, 1)
     if library.is_supported('point_wise', x):
         return torch.ops.dicenet_mm.point_wise.default(x, point)
     return _grouped(x, point, 1)
@@ -192,6 +206,9 @@ def grouped_conv(x: Tensor, point: Sequence[Tensor], gate: Tensor | None = None)
         point: Packed by :func:`pack_groups`.
         gate: (N, C_out, 1, 1).
     """
+    if by_rows(point):
+        y = rows.conv_prelu(x, *point, 3)
+        return y if gate is None else y * gate
     if library.is_supported('grouped_conv', x):
         return torch.ops.dicenet_mm.grouped_conv.default(x, point, gate)
     y = _grouped(x, point, 3)
@@ -203,6 +220,8 @@ def strided_conv(x: Tensor, point: Sequence[Tensor]) -> Tensor:
 
     The windows are taken as 9 C_in channels of a point-wise convolution.
     """
+    if by_rows(point):
+        return rows.conv_prelu(x, *point, 3, stride=2)
     if library.is_supported('strided_conv', x):
         return torch.ops.dicenet_mm.strided_conv.default(x, point)
     weight, bias, slope_minus_one = unpack_point(point)
@@ -232,6 +251,8 @@ def global_average_pool(x: Tensor) -> Tensor:
 
 def strided_conv_pool(x: Tensor, point: Sequence[Tensor]) -> Tensor:
     """:func:`strided_conv`, then :func:`max_pool`: (N, C_in, H, W) -> (N, C_out, ceil(H / 4), ceil(W / 4))."""
+    if by_rows(point):
+        return max_pool(strided_conv(x, point))
     if library.is_supported('strided_conv_pool', x):
         return torch.ops.dicenet_mm.strided_conv_pool.default(x, point)
     return max_pool(strided_conv(x, point))
@@ -280,8 +301,8 @@ def dice_unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> Tensor:
     """The DiCE unit, packed by :func:`pack_unit`: (N, D, H, W) -> (N, D, H, W), at any height and width."""
     if library.is_supported('dice_unit', x):
         return torch.ops.dicenet_mm.dice_unit.default(x, weights, sizes)
-    (depth_weight, height_weight, width_weight, _, _, local, spatial, squeeze, excite), _ = _take(
-        weights, *_unit_shapes(*sizes))
+    (depth_weight, height_weight, width_weight, _, _, local, spatial, squeeze, excite), _ = take(
+        weights, *unit_shapes(*sizes))
     branches = dim_conv(x, depth_weight, height_weight, width_weight).unflatten(1, (-1, 3))
     p, r, knee = local[:, :9].unflatten(1, (3, 3))[..., None, None].unbind(2)
     y = (p * branches + r * torch.minimum(branches, knee)).sum(2) + local[:, 9, None, None]
@@ -312,14 +333,14 @@ def dice_stage(x: Tensor, weights: Tensor, strided: bool, sizes: Sequence[int]) 
         return torch.ops.dicenet_mm.dice_stage.default(x, weights, strided, sizes)
     if strided:
         (channels, left_out, *kernels, right_out), sizes = sizes[:6], sizes[6:]
-        (left, *left_point), weights = _take(weights, (channels, 12), *_point_shapes(channels, left_out))
+        (left, *left_point), weights = take(weights, (channels, 12), *point_shapes(channels, left_out))
         right, weights = _unit(average_pool(x), weights, [channels, *kernels])
-        right_point, weights = _take(weights, *_point_shapes(channels, right_out))
+        right_point, weights = take(weights, *point_shapes(channels, right_out))
         both = point_wise(_depth_wise(x, left, 2), left_point), point_wise(right, right_point)
         x = F.channel_shuffle(torch.cat(both, dim=1), 2)
     for i in range(0, len(sizes), 5):  # the last channels take the convolution and the unit, the others pass
         planes, channels, *kernels = sizes[i:i + 5]
-        point, weights = _take(weights, *_point_shapes(planes, channels))
+        point, weights = take(weights, *point_shapes(planes, channels))
         y, weights = _unit(point_wise(x[:, -planes:], point), weights, [channels, *kernels])
         x = F.channel_shuffle(torch.cat((x[:, :-planes], y), dim=1), 2)
     return x
@@ -327,7 +348,7 @@ def dice_stage(x: Tensor, weights: Tensor, strided: bool, sizes: Sequence[int]) 
 
 def _unit(x: Tensor, weights: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """A unit whose weights are the first of a stage's, and what is left of them."""
-    rest = _take(weights, *_unit_shapes(*sizes))[1]
+    rest = take(weights, *unit_shapes(*sizes))[1]
     return dice_unit(x, weights[:len(weights) - len(rest)], sizes), rest
 
 

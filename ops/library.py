@@ -45,11 +45,16 @@ if hasattr(os, 'register_at_fork'):
 
 def has_kernel(operator: str, device: str) -> bool:
     """Whether an operator of ``torch.ops.dicenet_mm`` was compiled for a device type, "cpu" or "cuda"."""
-    return LOADED and torch._C._dispatch_has_kernel_for_dispatch_key(f'dicenet_mm::{operator}', device.upper())
+    name = f'dicenet_mm::{operator}'
+    return (LOADED and torch._C._dispatch_has_kernel(name)
+            and torch._C._dispatch_has_kernel_for_dispatch_key(name, device.upper()))
 
 
 #: Device types that :func:`dicenet_mm.ops.dim_conv` has a kernel for; "meta" serves shape inference.
 DEVICES = frozenset(d for d in ('cpu', 'cuda') if has_kernel('dim_conv', d)) | ({'meta'} if LOADED else frozenset())
+#: Operators of inference on CUDA: maps in float32, float16 or bfloat16, also under autocast.
+_ON_CUDA = frozenset(o for o in ('dice_unit', 'dice_stage_rows', 'bias_prelu') if has_kernel(o, 'cuda'))
+_CUDA_DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16})
 #: Those of the DiCE unit of inference. All other operators of inference, and those of training, are for the CPU.
 UNIT_DEVICES = frozenset(d for d in ('cpu', 'cuda') if has_kernel('dice_unit', d))
 _CPU = frozenset({'cpu'}) if has_kernel('norm_act', 'cpu') else frozenset()
@@ -61,14 +66,17 @@ def is_supported(operator: str, x: Tensor) -> bool:
     """Whether a compiled operator takes ``x``: the rule by which every caller chooses.
 
     It was built for the device of ``x``, and :func:`backend` does not say otherwise. ``dim_conv`` takes every floating
-    dtype; all others take float32 outside of autocast, and those of inference only where no gradient is wanted.
+    dtype; all others take float32 outside of autocast, on CUDA half and bfloat16 too, and those of inference only where
+    no gradient is wanted.
     """
     if _reference_only:
         return False
     device = x.device.type
     if operator == 'dim_conv':
         return device in DEVICES
-    if device not in (UNIT_DEVICES if operator == 'dice_unit' else _CPU):
+    if device == 'cuda':
+        return operator in _ON_CUDA and x.dtype in _CUDA_DTYPES and not (torch.is_grad_enabled() and x.requires_grad)
+    if device not in _CPU or operator in ('dice_stage_rows', 'bias_prelu'):
         return False
     return (x.dtype == torch.float32 and not torch.is_autocast_enabled(device)
             and (operator in _WITH_GRADIENTS or not (torch.is_grad_enabled() and x.requires_grad)))
@@ -216,6 +224,18 @@ def _dice_stage_fake(x: Tensor, weights: Tensor, strided: bool, sizes: list[int]
     return x.new_empty((n, c + sum(blocks[1::5]) - sum(blocks[::5]), h, w))
 
 
+def _bias_prelu_fake(x: Tensor, affine: Tensor) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _dice_stage_rows_fake(x: Tensor, matrices: Tensor, weights: Tensor, strided: bool, sizes: list[int]) -> Tensor:
+    return _dice_stage_fake(x, weights, strided, sizes)
+
+
+def _dice_stage_rows_flops(x, matrices, weights, strided, sizes, out_shape=None, **kwargs) -> int:
+    return _dice_stage_flops(x, weights, strided, sizes)
+
+
 def _point_wise_flops(x, point, out_shape=None, **kwargs) -> int:
     n, _, h, w = x
     return 2 * n * h * w * sum(weight[1] * affine[0] for weight, affine in zip(point[::2], point[1::2]))
@@ -275,3 +295,7 @@ if LOADED:
                                  ('dice_unit', _dice_unit_fake, _dice_unit_flops),
                                  ('dice_stage', _dice_stage_fake, _dice_stage_flops)):
         register(_name, _fake, _flops)
+    for _name, _fake, _flops in (('bias_prelu', _bias_prelu_fake, no_flops),
+                                 ('dice_stage_rows', _dice_stage_rows_fake, _dice_stage_rows_flops)):
+        if has_kernel(_name, 'cuda'):  # they are there only where CUDA was compiled
+            register(_name, _fake, _flops)

@@ -44,9 +44,10 @@ def fuse(model: nn.Module) -> nn.Module:
     Elsewhere batch normalisation is folded into a convolution where it alone uses what that gives
     (:mod:`dicenet_mm.inference.conv_bn`). Subclasses, and what has hooks or a ``forward`` of its own, stay as they are.
     The copy computes the same outputs (to about 1e-5 of their scale in float32), shares no state with ``model``, and is
-    not for training. The fused layers are made for float32 on the CPU, where the compiled operators run them, on
-    batches (N, C, H, W); a copy that is moved or cast afterwards still works, more slowly. In half and bfloat16, cast
-    before or after, they compute in float32 and return the dtype that they were given.
+    not for training. The fused layers are made for batches (N, C, H, W) in float32 on the CPU, where the compiled
+    operators run them, and for float32, half and bfloat16 on CUDA, where those of CUDA run units and stages; a copy may
+    be moved and cast afterwards. Parameters that half does not hold stay in float32. On the CPU half and bfloat16, cast
+    before or after, are computed in float32 and returned in the dtype that was given.
 
     Args:
         model: Any model of the toolkit, or any other module, in evaluation mode throughout.
@@ -108,12 +109,15 @@ def _fused(module: nn.Module, make: Callable[[nn.Module], nn.Module | None] | No
     """What ``make`` makes of a layer, or of a copy in float32 of one in half; None where no operators serve."""
     if make is None or not is_plain(module) or not library.LOADED:
         return None
-    devices = inference.UNIT_DEVICES if type(module) is DiCEUnit else {'cpu'}
     tensors = module.state_dict().values()
     dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
-    if not (dtypes <= {torch.float32, *NARROW} and {tensor.device.type for tensor in tensors} <= devices):
+    devices = {tensor.device.type for tensor in tensors}
+    if not (dtypes <= {torch.float32, *NARROW} and devices <= inference.UNIT_DEVICES):
         return None
-    return make(deepcopy(module).float() if dtypes & NARROW else module)
+    if not dtypes & NARROW:
+        return make(module)
+    fused = make(deepcopy(module).float())
+    return fused and fused.to(min(dtypes & NARROW, key=str))
 
 
 def _open(module: ConvModule) -> nn.Module:

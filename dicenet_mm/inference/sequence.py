@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from dicenet_mm.ops import inference
+from dicenet_mm.ops import inference, rows
 
 from .fused_op import FusedOp, in_float32
 
@@ -21,10 +21,22 @@ class FusedSequence(nn.Sequential):
     def __init__(self, modules: Mapping[str, nn.Module]):
         super().__init__(OrderedDict(modules))
         self._layers = [layer for module in modules.values() for layer in layers_of(module)]
+        self._kept = [len(self._layers) - 1]
+        self._list()
+
+    def _list(self) -> None:
         self._operators = ' '.join(layer.operator for layer in self._layers)
         self._counts = [n for layer in self._layers for n in (len(layer.weights), len(layer.sizes))]
         self._sizes = [n for layer in self._layers for n in layer.sizes]
-        self._kept = [len(self._layers) - 1]
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self._list()  # moved to another kind of device, weights are packed anew
+        return self
+
+    def takes(self, x: Tensor) -> bool:
+        """Each layer says by itself in which dtype it computes."""
+        return rows.is_kept_on(x.device)
 
     def _run(self, x: Tensor) -> list[Tensor]:
         weights = [tensor for layer in self._layers for tensor in layer.weights]

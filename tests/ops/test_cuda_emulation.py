@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from dicenet_mm.ops import reference
+from dicenet_mm.layers import DiCEBlock, StridedDiCEBlock
+from dicenet_mm.layers.blocks import fused_stage
+from dicenet_mm.ops import reference, rows
+from tests.naive import randomised
 from tests.ops.emulation.build import CUDA_SOURCES, HERE, cached
 
 COMPILER = shutil.which('g++')
@@ -28,7 +32,7 @@ def program() -> Path:
              '-fsanitize=address', f'-I{CUDA_SOURCES}', source, '-o', folder / 'dim_conv'], check=True)
 
     version = subprocess.run([COMPILER, '--version'], capture_output=True, text=True).stdout
-    headers = [HERE / 'cuda_on_host.h', *CUDA_SOURCES.glob('*.cuh')]
+    headers = [HERE / 'cuda_on_host.h', *CUDA_SOURCES.glob('*.cuh'), CUDA_SOURCES.parent / 'packed.h']
     return cached('emulation', [source, *headers], build, version) / 'dim_conv'
 
 
@@ -45,7 +49,7 @@ def run(program, folder, operator, inputs, kernel_sizes, order='shuffled', multi
     file.write_bytes(b''.join(tensor.view(torch.uint8).numpy().tobytes() for tensor in inputs))
     dtype = str(x.dtype).removeprefix('torch.')
     words = (operator, dtype, order, fault, multiprocessors, *x.shape, *kernel_sizes, file)
-    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True)
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return torch.from_numpy(np.fromfile(f'{file}.out', np.uint8)).view(x.dtype)
@@ -193,3 +197,56 @@ def test_inference_unit(program, tmp_path, shape, kernel_sizes, multiprocessors)
     assert error.abs().max() <= 1e-5 * expected.abs().max()
     broken = [emulated(inputs, order=order, fault='no_barriers') for order in ORDERS]
     assert not all(torch.allclose(result, expected) for result in broken)
+
+
+@pytest.mark.parametrize('dtype,tolerance', [(torch.float16, 2e-3), (torch.bfloat16, 1.5e-2)])
+@pytest.mark.parametrize('shape,kernel_sizes', [((2, 37, 7, 7), (7, 7)), ((1, 9, 19, 10), (14, 7)),
+                                                ((1, 4, 70, 3), (3, 70))], ids=str)
+def test_inference_unit_in_half(program, tmp_path, shape, kernel_sizes, dtype, tolerance):
+    """x, Y_G and the result are stored in half; parameters, of which knees do not fit half, and sums are in float32."""
+    d = shape[1]
+    kernels = ((count, 3, 3) for count in (d, *kernel_sizes))
+    sizes = (*kernels, (d, 12), (d, 12), (d // 4, d), (d, d // 4))
+    x, parameters = torch.randn(shape).to(dtype), [torch.randn(size) for size in sizes]
+    parameters[3][:, 2] = 1e6  # a knee that no response reaches, beyond the range of float16
+    expected = dice_unit(x.double(), *(tensor.double() for tensor in parameters))
+    got = run(program, tmp_path, 'dice_unit', [x, *parameters], kernel_sizes).view(shape).double()
+    assert (got - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+@pytest.mark.parametrize('strided', [True, False])
+@pytest.mark.parametrize('size,kernel_sizes', [((10, 11), (5, 6)), ((7, 9), (5, 6)), ((6, 3), (50, 2))], ids=str)
+def test_stage(program, tmp_path, strided, size, kernel_sizes):
+    """A strided block and two blocks, of which more channels come out than go in, against PyTorch's operators."""
+    strided_layers = [StridedDiCEBlock(12, kernel_sizes)] if strided else []
+    layers = [*strided_layers, DiCEBlock(24 if strided else 12, 40, kernel_sizes), DiCEBlock(40, 40, kernel_sizes)]
+    model = randomised(nn.Sequential(*layers)).eval()
+    x = torch.randn(2, 12, *size)
+    expected = model.double()(x.double())
+    op = fused_stage(list(model.float()))
+    shape = bool(op.sizes[0]), op.sizes[1:]
+    matrices, rest = rows.stage_rows(*op.weights, *shape)
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float16, 2e-2)):
+        counts = [len(shape[1]), matrices.numel(), rest.numel(), expected.numel()]
+        results = []
+        for order in ORDERS:
+            file = tmp_path / 'io'
+            file.write_bytes(b''.join(tensor.numpy().tobytes() for tensor in (
+                torch.tensor(counts + shape[1]), x.to(dtype), matrices.to(dtype), rest)))
+            words = ('dice_stage', str(dtype).removeprefix('torch.'), order, 'none', 8, *x.shape, int(strided), 0, file)
+            done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+            results.append(torch.from_numpy(np.fromfile(f'{file}.out', np.uint8)).view(dtype).view(expected.shape))
+            if kernel_sizes != (50, 2):  # which is resized branch by branch
+                assert done.stdout == f'{8 + (7 if strided else 0)} launches\n'
+        assert all(torch.equal(result, results[0]) for result in results)
+        assert (results[0] - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def test_bias_prelu(program, tmp_path):
+    x, affine = torch.randn(3, 5, 7, 11), torch.randn(5, 2)
+    bias, slope_minus_one = affine[..., None, None].unbind(1)
+    y = x + bias
+    expected = torch.where(y > 0, y, y * (slope_minus_one + 1))
+    got = run(program, tmp_path, 'bias_prelu', [x, affine], (0, 0)).view(x.shape)
+    torch.testing.assert_close(got, expected)

@@ -27,7 +27,9 @@
 #define threadIdx (emulation::grid.thread)
 #define blockIdx (emulation::grid.block)
 #define blockDim (emulation::grid.threads)
+#define gridDim (emulation::grid.blocks)
 #define __syncthreads() emulation::wait()
+#define __shfl_xor_sync(mask, value, lane) emulation::shuffle_xor(value, lane)
 using std::max;
 using std::min;
 
@@ -42,7 +44,7 @@ struct Index {
   unsigned x;
 };
 struct Grid {
-  Index thread, block, threads;
+  Index thread, block, threads, blocks;
 };
 inline Grid grid;
 
@@ -71,6 +73,16 @@ inline void leave(State state) {
 inline bool barriers = true;
 inline void wait() {
   if (barriers) leave(State::kWaiting);
+}
+// Threads of a warp exchange values. Here the whole block waits, so all of it must take part, as warp_sum() asks.
+template <class T> T shuffle_xor(T value, unsigned lane) {
+  static std::vector<T> all(1024);
+  const unsigned own = current;
+  all[own] = value;
+  leave(State::kWaiting);
+  const T other = all[own ^ lane];
+  leave(State::kWaiting);
+  return other;
 }
 inline void enter() {
   body(closure);
@@ -106,6 +118,26 @@ struct Device {
   std::mt19937 random{1};
   std::vector<std::unique_ptr<char[]>> scratch{};
 
+  int launches = 0;
+
+  std::size_t mark() const { return scratch.size(); }
+  void release(std::size_t mark) { scratch.resize(mark); }  // the sanitizer sees what is still read
+
+  template <class T>
+  void multiply(const T* matrix, const T* x, long long image_step, T* y, int rows, int columns, long long images,
+                long long plane) {
+    ++launches;
+    for (long long n = 0; n < images; ++n)
+      for (int r = 0; r < rows; ++r)
+        for (long long i = 0; i < plane; ++i) {
+          double sum = 0;
+          for (int c = 0; c < columns; ++c)
+            sum += double(static_cast<float>(matrix[r * columns + c])) *
+                   static_cast<float>(x[n * image_step + c * plane + i]);
+          y[(n * rows + r) * plane + i] = static_cast<T>(static_cast<float>(sum));
+        }
+  }
+
   template <class T> T* allocate(long long count) {
     const std::size_t bytes = count * sizeof(T);
     scratch.emplace_back(new char[bytes]);
@@ -132,6 +164,8 @@ struct Device {
     std::iota(turns.begin(), turns.end(), 0u);
     if (order == "reversed") std::reverse(turns.begin(), turns.end());
     grid.threads.x = threads;
+    grid.blocks.x = static_cast<unsigned>(blocks);
+    ++launches;
     ASAN_POISON_MEMORY_REGION(shared_bytes + shared, kSharedBytes - shared);
     for (long long block = 0; block < blocks; ++block) {
       grid.block.x = static_cast<unsigned>(block);

@@ -3,10 +3,13 @@
 // reads the operator's arguments from FILE, one after the other as raw DTYPE, and writes its results to
 // FILE.out:
 //   dim_conv   x, grad, depth, height and width weight -> y, the gradients of x and of the three weights
-//   dice_unit  x, depth, height and width weight, local, spatial, squeeze (D / 4, D), excite (D, D / 4) -> y
+//   dice_unit  x, then in what sums are kept in, float for half and bfloat16: depth, height and width weight, local, spatial, squeeze (D / 4, D), excite (D, D / 4) -> y
+//   dice_stage  see below; it prints how many launches there were
+//   bias_prelu  x, affine (D, 2) -> y
 #include "cuda_on_host.h"
 
 #include "dim_conv.cuh"
+#include "stage.cuh"
 
 #include <cstdint>
 #include <fstream>
@@ -41,9 +44,8 @@ template <class T> struct Array {
 
 template <class T> using Arrays = std::vector<Array<T>>;
 
-template <class T> Arrays<T> read(const std::string& file, const std::vector<long long>& sizes) {
+template <class T> Arrays<T> read(std::ifstream& in, const std::vector<long long>& sizes) {
   Arrays<T> arrays(sizes.begin(), sizes.end());
-  std::ifstream in(file, std::ios::binary);
   for (auto& array : arrays)
     if (!in.read(reinterpret_cast<char*>(array.get()), array.size * sizeof(T)))
       emulation::fail("input too short");
@@ -58,7 +60,8 @@ template <class T> void write(const std::string& file, Arrays<T>& arrays) {
 template <class T>
 void dim_conv(emulation::Device& device, cuda::Shape shape, int kh, int kw, const std::string& file) {
   const long long size = shape.images * shape.channels * shape.plane(), d = shape.channels;
-  auto in = read<T>(file, {size, 3 * size, 9 * d, 9 * kh, 9 * kw});
+  std::ifstream stream(file, std::ios::binary);
+  auto in = read<T>(stream, {size, 3 * size, 9 * d, 9 * kh, 9 * kw});
   const std::vector<long long> sizes{3 * size, size, 9 * d, 9 * kh, 9 * kw};
   Arrays<T> out(sizes.begin(), sizes.end());
   T *x = in[0].get(), *grad = in[1].get(), *kernels[] = {in[2].get(), in[3].get(), in[4].get()};
@@ -72,14 +75,49 @@ void dim_conv(emulation::Device& device, cuda::Shape shape, int kh, int kw, cons
 
 template <class T>
 void dice_unit(emulation::Device& device, cuda::Shape shape, int kh, int kw, const std::string& file) {
+  using A = cuda::Acc<T>;
   const long long size = shape.images * shape.channels * shape.plane(), d = shape.channels;
   const int hidden = shape.channels / 4;
-  auto in = read<T>(file, {size, 9 * d, 9 * kh, 9 * kw, 12 * d, 12 * d, hidden * d, hidden * d});
-  const cuda::Unit<T> unit{in[1].get(), in[2].get(), in[3].get(), in[4].get(), in[5].get(),
-                           in[6].get(), in[7].get(), kh,          kw,          hidden};
+  const std::vector<long long> sizes{9 * d, 9 * kh, 9 * kw, 12 * d, 12 * d, hidden * d, hidden * d};
+  std::ifstream in(file, std::ios::binary);
+  auto x = read<T>(in, {size});
+  auto w = read<A>(in, sizes);
+  const cuda::Unit<A> unit{w[0].get(), w[1].get(), w[2].get(), w[3].get(), w[4].get(),
+                           w[5].get(), w[6].get(), kh,         kw,         hidden};
   Arrays<T> out;
   out.emplace_back(size);
-  cuda::dice_unit(device, in[0].get(), unit, out[0].get(), shape);
+  cuda::dice_unit(device, x[0].get(), unit, out[0].get(), shape);
+  write(file, out);
+}
+
+// FILE begins with the numbers of sizes, matrices' elements, weights' elements and the result's, then the sizes.
+template <class T>
+void dice_stage(emulation::Device& device, cuda::Shape shape, int strided, int, const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  auto counts = read<std::int64_t>(in, {4});
+  const std::int64_t* count = counts[0].get();
+  auto sizes = read<std::int64_t>(in, {count[0]});
+  auto maps = read<T>(in, {shape.images * shape.channels * shape.plane(), count[1]});
+  auto weights = read<float>(in, {count[2]});
+  Arrays<T> out;
+  out.emplace_back(count[3]);
+  const dicenet_mm::Reader reader(weights[0].get(), count[2], {sizes[0].get(), std::size_t(count[0])});
+  cuda::dice_stage(device, maps[0].get(), cuda::Matrices<T>{maps[1].get(), count[1]}, reader, strided != 0, shape,
+                   out[0].get());
+  write(file, out);
+  std::printf("%d launches\n", device.launches);
+}
+
+template <class T>
+void bias_prelu(emulation::Device& device, cuda::Shape shape, int, int, const std::string& file) {
+  const long long size = shape.images * shape.channels * shape.plane();
+  std::ifstream in(file, std::ios::binary);
+  auto x = read<T>(in, {size});
+  auto affine = read<cuda::Acc<T>>(in, {2ll * shape.channels});
+  Arrays<T> out;
+  out.emplace_back(size);
+  device.launch(cuda::bias_prelu<T>, cuda::elementwise_blocks(size), cuda::kMaxThreads, 0, x[0].get(),
+                affine[0].get(), out[0].get(), shape.channels, int(shape.plane()), size);
   write(file, out);
 }
 
@@ -102,6 +140,16 @@ int main(int count, char** words) {
     start(dice_unit<float>);
   else if (what == "dice_unit float64")
     start(dice_unit<double>);
+  else if (what == "dice_unit float16")
+    start(dice_unit<_Float16>);
+  else if (what == "dice_unit bfloat16")
+    start(dice_unit<BFloat16>);
+  else if (what == "dice_stage float32")
+    start(dice_stage<float>);
+  else if (what == "dice_stage float16")
+    start(dice_stage<_Float16>);
+  else if (what == "bias_prelu float32")
+    start(bias_prelu<float>);
   else
     emulation::fail("no " + what);
 }
