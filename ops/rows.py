@@ -91,7 +91,7 @@ def dice_stage(x: Tensor, matrices: Tensor, rest: Tensor, strided: bool, sizes: 
 
 
 def conv_prelu(x: Tensor, matrix: Tensor, affine: Tensor, size: int, stride: int = 1) -> Tensor:
-    """Convolution of ``size`` x ``size`` px padded to the same size, bias and PReLU: (N, C_in, H, W) to (N, C_out, ...).
+    """Convolution of ``size`` x ``size`` px padded to the same size, bias and PReLU: (N, C_in, H, W) -> (N, C_out, ..).
 
     Args:
         x: (N, C_in, H, W).

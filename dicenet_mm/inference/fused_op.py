@@ -34,7 +34,8 @@ CALLS = {
 }
 #: Those that hold matrices, which CUDA takes by rows; and those that take half and bfloat16 there.
 CONVOLUTIONS = frozenset({'point_wise', 'linear', 'grouped_conv', 'gated_conv', 'strided_conv', 'strided_conv_pool'})
-NARROW_BY_ROWS = CONVOLUTIONS | {'dice_stage', 'dice_unit', 'max_pool', 'average_pool', 'global_average_pool', 'flatten'}
+NARROW_BY_ROWS = CONVOLUTIONS | {'dice_stage', 'dice_unit', 'max_pool', 'average_pool', 'global_average_pool',
+                                 'flatten'}
 
 
 def in_float32(forward: Callable) -> Callable:

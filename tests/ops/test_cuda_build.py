@@ -43,7 +43,8 @@ def test_registers_without_spills():
         (folder / 'object').unlink()
         (folder / 'log').write_text(done.stderr)
 
-    log = cached('registers', [source, *HEADERS], build, nvcc_version()) / 'log'
+    kernels = [*CUDA_SOURCES.glob('*.cuh'), ROOT / 'ops/csrc/packed.h']
+    log = cached('registers', [source, *kernels], build, nvcc_version()) / 'log'
     kernels = re.findall(r"Compiling entry function '(\w+)' for 'sm_(\d+)'.*?(\d+) bytes spill stores, "
                          r'(\d+) bytes spill loads.*?Used (\d+) registers', log.read_text(), flags=re.DOTALL)
     # Of each dtype 4 march, resized_march, 2 resized_branch, 2 weight_gradient, sum_splits; write_band in float and
@@ -52,7 +53,7 @@ def test_registers_without_spills():
     assert len(kernels) == len(ARCHITECTURES) * (4 * 10 + 2 + 3 * 7 + 1 + 2 * 2)
     for name, architecture, stores, loads, registers in kernels:
         where = f'{name} on sm_{architecture}: {registers} registers, {stores} + {loads} bytes spilled'
-        most = 128 if re.search(r'Id[EL]', name) else 64 if '5march' in name else 80
+        most = 128 if re.search(r'Id[EL]', name) else 64 if '5march' in name and 'PassE2' not in name else 80
         assert int(stores) == int(loads) == 0 and int(registers) <= most, where
 
 

@@ -72,7 +72,7 @@ template <class A> __device__ void store_sums(const A* lane_sums, int channels, 
 // adds it to three channels at a time: the one before (now complete), its own and the next.
 // Storage is in T, weights are of type W: T itself, or in inference what sums are kept in.
 template <class T, class W, bool kNative, Pass kPass>
-__global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
+__global__ void __launch_bounds__(kMaxThreads, kPass == Pass::kFuse ? kOtherBlocks<T> : kMarchBlocks<T>)
     march(const T* __restrict__ source, const W* __restrict__ depth_weight,
           const W* __restrict__ height_weight, const W* __restrict__ width_weight, T* __restrict__ target,
           Shape shape, Tiling tiling, Epilogue<T> epilogue) {
@@ -113,19 +113,19 @@ __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
   auto fetch = [&](int channel) {
     const bool inside = 0 <= channel && channel < shape.channels;
     const T* plane = source + (image + channel) * kSourceStep * shape.plane();
-    A bias = 0, slope = 0;
-    const bool affine = kPass == Pass::kFuse && epilogue.affine != nullptr && inside;
-    if (affine) bias = epilogue.affine[2 * channel], slope = epilogue.affine[2 * channel + 1];
 #pragma unroll
     for (int b = 0; b < kPlanes; ++b, plane += shape.plane())
 #pragma unroll
-      for (int k = 0; k < kCopies; ++k) {
-        A value = inside && offsets[k] >= 0 ? static_cast<A>(plane[offsets[k]]) : A(0);
-        if (affine && offsets[k] >= 0) value = prelu(value + bias, slope);
-        ahead[b][k] = value;
-      }
+      for (int k = 0; k < kCopies; ++k)
+        ahead[b][k] = inside && offsets[k] >= 0 ? static_cast<A>(plane[offsets[k]]) : A(0);
   };
-  auto put = [&](int buffer) {
+  auto put = [&](int buffer, int channel) {
+    if (kPass == Pass::kFuse && epilogue.affine != nullptr && 0 <= channel && channel < shape.channels) {
+      const A bias = epilogue.affine[2 * channel], slope = epilogue.affine[2 * channel + 1];
+#pragma unroll
+      for (int k = 0; k < kCopies; ++k)
+        if (offsets[k] >= 0) ahead[0][k] = prelu(ahead[0][k] + bias, slope);
+    }
 #pragma unroll
     for (int b = 0; b < kPlanes; ++b)
 #pragma unroll
@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
     for (int i = threadIdx.x; i < (end - begin) * kPaddedTaps; i += blockDim.x)
       local[i] = epilogue.local[begin * kPaddedTaps + i];
   fetch(begin - kReach);
-  put(0);
+  put(0, begin - kReach);
   __syncthreads();
 
   A height_own = 0, height_next = 0, width_own = 0, width_next = 0, depth_before = 0;
@@ -210,7 +210,7 @@ __global__ void __launch_bounds__(kMaxThreads, kMarchBlocks<T>)
         height += height_taps[6 + j] * across, width += width_taps[6 + j] * down;
       }
     }
-    if (channel < last) put(buffer ^ 1);
+    if (channel < last) put(buffer ^ 1, channel + 1);
 
     const int done = channel - kReach;  // whose sums are complete
     T* plane = out + (image + done) * kTargetStep * shape.plane();

@@ -13,7 +13,6 @@
 namespace dicenet_mm::cuda {
 
 constexpr int kBand = 4;             // widest row of a matrix
-constexpr int kMaxResizedSize = 1 << 14;
 constexpr int kResizedChunk = 16;    // channels, at most
 constexpr int kRawCopies = 3, kResizedCopies = 2;  // cells of each kind to a thread
 
@@ -39,6 +38,14 @@ struct Reach {
   }
 };
 
+// Rows [first, first + count) of a matrix, kBand shares each.
+template <class A> __device__ void write_shares(const Matrix& matrix, int first, int count, A* shares) {
+  for (int i = threadIdx.x; i < count * kBand; i += blockDim.x) {
+    const int row = first + i / kBand, j = i % kBand;
+    shares[i] = j < matrix.width ? matrix.share<A>(row, matrix.first(row) + j) : A(0);
+  }
+}
+
 template <class T, class W, Pass kPass>
 __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
     resized_march(const T* __restrict__ source, const W* __restrict__ depth_weight,
@@ -54,7 +61,9 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
   A* const local = depth_taps + march.chunk * kPaddedTaps;        // kFuse: (chunk, kPaddedTaps)
   A* const height_shares = local + (kPass == Pass::kFuse ? march.chunk * kPaddedTaps : 0);  // (kernels, kBand)
   A* const width_shares = height_shares + tiling.height_kernels * kBand;
-  A* const raw = width_shares + tiling.width_kernels * kBand;     // (2, raw rows, raw columns)
+  A* const height_back_shares = width_shares + tiling.width_kernels * kBand;  // (rows, kBand)
+  A* const width_back_shares = height_back_shares + march.rows * kBand;       // (columns, kBand)
+  A* const raw = width_back_shares + march.columns * kBand;       // (2, raw rows, raw columns)
   A* const height_rows = raw + 2 * raw_cells;                     // (2, kernels, columns + 2): resized
   A* const width_rows = height_rows + 2 * height_cells;           // (2, rows + 2, kernels)
   A* const height_results = width_rows + 2 * width_cells;         // (2, kernels, columns): convolved
@@ -76,16 +85,10 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
   const int height_kernels = height_reach.kernels.last - height_reach.kernels.first;
   const int width_kernels = width_reach.kernels.last - width_reach.kernels.first;
 
-  for (int i = threadIdx.x; i < height_kernels * kBand; i += blockDim.x) {
-    const int kernel = height_reach.kernels.first + i / kBand, j = i % kBand;
-    height_shares[i] =
-        j < rows_axis.to.width ? rows_axis.to.share<A>(kernel, rows_axis.to.first(kernel) + j) : A(0);
-  }
-  for (int i = threadIdx.x; i < width_kernels * kBand; i += blockDim.x) {
-    const int kernel = width_reach.kernels.first + i / kBand, j = i % kBand;
-    width_shares[i] =
-        j < columns_axis.to.width ? columns_axis.to.share<A>(kernel, columns_axis.to.first(kernel) + j) : A(0);
-  }
+  write_shares(rows_axis.to, height_reach.kernels.first, height_kernels, height_shares);
+  write_shares(columns_axis.to, width_reach.kernels.first, width_kernels, width_shares);
+  write_shares(rows_axis.back, row0, min(march.rows, shape.height - row0), height_back_shares);
+  write_shares(columns_axis.back, column0, min(march.columns, shape.width - column0), width_back_shares);
 
   // What this thread copies from the input: places in the plane, -1 outside.
   int offsets[kRawCopies];
@@ -100,17 +103,17 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
   auto fetch = [&](int channel) {
     const bool inside = 0 <= channel && channel < shape.channels;
     const T* plane = source + (image + channel) * shape.plane();
-    A bias = 0, slope = 0;
-    const bool affine = kPass == Pass::kFuse && epilogue.affine != nullptr && inside;
-    if (affine) bias = epilogue.affine[2 * channel], slope = epilogue.affine[2 * channel + 1];
 #pragma unroll
-    for (int k = 0; k < kRawCopies; ++k) {
-      A value = inside && offsets[k] >= 0 ? static_cast<A>(plane[offsets[k]]) : A(0);
-      if (affine && offsets[k] >= 0) value = prelu(value + bias, slope);
-      ahead[k] = value;
-    }
+    for (int k = 0; k < kRawCopies; ++k)
+      ahead[k] = inside && offsets[k] >= 0 ? static_cast<A>(plane[offsets[k]]) : A(0);
   };
-  auto put = [&](int buffer) {
+  auto put = [&](int buffer, int channel) {
+    if (kPass == Pass::kFuse && epilogue.affine != nullptr && 0 <= channel && channel < shape.channels) {
+      const A bias = epilogue.affine[2 * channel], slope = epilogue.affine[2 * channel + 1];
+#pragma unroll
+      for (int k = 0; k < kRawCopies; ++k)
+        if (offsets[k] >= 0) ahead[k] = prelu(ahead[k] + bias, slope);
+    }
 #pragma unroll
     for (int k = 0; k < kRawCopies; ++k) {
       const int cell = threadIdx.x + k * blockDim.x;
@@ -159,14 +162,6 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
   const int height_first = rows_axis.back.first(safe_row), width_first = columns_axis.back.first(safe_column);
   const int height_back = (height_first - height_reach.kernels.first) * march.columns + tile_column;
   const int width_back = tile_row * width_pitch + width_first - width_reach.kernels.first;
-  A height_back_shares[kBand], width_back_shares[kBand];
-#pragma unroll
-  for (int j = 0; j < kBand; ++j) {
-    height_back_shares[j] =
-        j < rows_axis.back.width ? rows_axis.back.share<A>(safe_row, height_first + j) : A(0);
-    width_back_shares[j] =
-        j < columns_axis.back.width ? columns_axis.back.share<A>(safe_column, width_first + j) : A(0);
-  }
   T* const out = target + row * shape.width + column;
 
   for (int i = threadIdx.x; i < (end - begin) * kTaps; i += blockDim.x)
@@ -175,7 +170,7 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
     for (int i = threadIdx.x; i < (end - begin) * kPaddedTaps; i += blockDim.x)
       local[i] = epilogue.local[begin * kPaddedTaps + i];
   fetch(begin - 1);
-  put(0);
+  put(0, begin - 1);
   __syncthreads();
 
   A height_sum_own = 0, height_sum_next = 0, width_sum_own = 0, width_sum_next = 0;
@@ -233,11 +228,13 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
     if (done >= begin) {  // resized back, finished
       const A* const height_result = height_results + (buffer ^ 1) * height_points + height_back;
       const A* const width_result = width_results + (buffer ^ 1) * width_points + width_back;
+      const A* const height_share = height_back_shares + tile_row * kBand;
+      const A* const width_share = width_back_shares + tile_column * kBand;
       A height = 0, width = 0;
 #pragma unroll
       for (int j = 0; j < kBand; ++j) {
-        if (j < rows_axis.back.width) height += height_back_shares[j] * height_result[j * march.columns];
-        if (j < columns_axis.back.width) width += width_back_shares[j] * width_result[j];
+        if (j < rows_axis.back.width) height += height_share[j] * height_result[j * march.columns];
+        if (j < columns_axis.back.width) width += width_share[j] * width_result[j];
       }
       if constexpr (kPass == Pass::kFuse) {
         const A value = fuse(depth_later[2], height, width, local + (done - begin) * kPaddedTaps);
@@ -251,7 +248,7 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
       }
     }
     depth_later[2] = depth_later[1], depth_later[1] = depth_later[0], depth_later[0] = depth;
-    if (channel < end) put(buffer ^ 1);
+    if (channel < end) put(buffer ^ 1, channel + 1);
     __syncthreads();  // the one of a step
     if (kPass == Pass::kFuse && done >= begin)
       add_lanes(values + buffer * blockDim.x, lane_sums + (done - begin) * kWarp);
@@ -263,10 +260,7 @@ __global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
   }
 }
 
-// The matrices of one axis, or false where a row of one of them is too wide for the bands, or the axis too short.
-inline bool make_axis(int size, int kernels, Axis& axis) {
-  return axis.to.width <= kBand && axis.back.width <= kBand && size <= kMaxResizedSize && kernels <= kMaxResizedSize;
-}
+inline bool is_narrow(const Axis& axis) { return axis.to.width <= kBand && axis.back.width <= kBand; }
 
 struct ResizedPlan {
   Axis rows, columns;
@@ -279,8 +273,7 @@ inline ResizedPlan plan_resized(const Shape& shape, int height_kernels, int widt
                    {Matrix({shape.width, width_kernels}, false), Matrix({width_kernels, shape.width}, false)},
                    {},
                    false};
-  if (!make_axis(shape.height, height_kernels, plan.rows) || !make_axis(shape.width, width_kernels, plan.columns))
-    return plan;
+  if (!is_narrow(plan.rows) || !is_narrow(plan.columns)) return plan;
   auto most = [](const Axis& axis, int part, auto of) {
     int extent = 0;
     for (int i = 0; i < axis.back.rows(); i += part) {
@@ -334,7 +327,8 @@ void launch_resized_march(Device& device, const ResizedPlan& plan, const T* sour
   const Tiling& march = t.march;
   const int height = t.height_kernels * (2 * march.columns + 2), width = (2 * march.rows + 2) * t.width_kernels;
   const int extra = kPass == Pass::kFuse ? 2 * march.threads + march.chunk * (kWarp + kPaddedTaps) : 0;
-  const int shared = march.chunk * kPaddedTaps + kBand * (t.height_kernels + t.width_kernels) +
+  const int shared = march.chunk * kPaddedTaps +
+                     kBand * (t.height_kernels + t.width_kernels + march.rows + march.columns) +
                      2 * (t.raw_rows * t.raw_columns + height + width) + extra;
   device.launch(resized_march<T, W, kPass>,
                 (long long)shape.images * march.chunks * march.row_tiles * march.column_tiles, march.threads,
