@@ -3,13 +3,13 @@ from copy import deepcopy
 
 import pytest
 import torch
-from dicenet_mm.ops import backend, rows
 from torch import nn
 
 import dicenet_mm
 from dicenet_mm.inference.fused_op import MATRIX, FusedOp
 from dicenet_mm.layers import DiCEBlock, EfficientPyramidPool, StridedDiCEBlock, conv_norm_act
 from dicenet_mm.models.backbones import DiCENet
+from dicenet_mm.ops import backend, rows
 from tests.naive import randomised
 
 MODELS = {
