@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Times the operators and networks on this machine's CPU against plain PyTorch, torch.compile, ONNX Runtime and peers.
+"""Times the operators and networks on this machine against plain PyTorch, torch.compile, ONNX Runtime and peers.
 
 All contenders of a case run in turn in one process, round after round, so that whatever else the machine does meets
 them alike. A case's table gives the lowest and the median of the rounds, their spread, and how many times as fast as
@@ -8,6 +8,10 @@ networks without them compute with denormal numbers, which is slow and measures 
 
     python tools/benchmark.py unit network --threads 1 2 --batch 1 32 --out benchmark.json
     python tools/benchmark.py models --models ssd_dicenet_300_coco torchvision/mobilenet_v2 timm/mixnet_s --onnx
+
+With `--device cuda` it measures on a card instead (tools/cuda_benchmark.py):
+
+    python tools/benchmark.py unit network --device cuda --batch 1 256 --out cuda.json
 
 Peers in ONNX Runtime need `onnx`, `onnxscript` and `onnxruntime`, those in OpenVINO the first two and `openvino`.
 """
@@ -25,6 +29,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torchvision
@@ -34,12 +39,11 @@ from torch.utils.flop_counter import FlopCounterMode
 import dicenet_mm
 from dicenet_mm.errors import UserError
 from dicenet_mm.layers import DiCEUnit
-from dicenet_mm.models.backbones import DiCENet
 from dicenet_mm.ops import backend, dim_conv, library, reference
 
 Case = tuple[str, dict[str, Callable], dict]  # name, contenders, what is known of it
 #: Units of s=2.4: channels, stride, size of the kernels at 224 px, how many.
-UNITS = ((24, 8, 28, 1), (139, 8, 28, 3), (278, 16, 14, 8), (556, 32, 7, 4))
+UNITS = ((24, 8, 28, 1), (254, 8, 28, 1), (139, 8, 28, 2), (278, 16, 14, 8), (556, 32, 7, 4))
 PEERS = ('shufflenet_v2_x1_5', 'mobilenet_v2', 'mobilenet_v3_large')
 
 
@@ -69,6 +73,7 @@ class Classifier(nn.Module):
     """DiCENet with its classifier (Section 4)."""
 
     def __init__(self, widen_factor: float, input_size: int = 224):
+        from dicenet_mm.models.backbones import DiCENet  # operators and units are measured without OpenMMLab, too
         super().__init__()
         self.backbone = DiCENet(widen_factor, input_size=input_size, out_indices=(4,))
         last = 1280 if widen_factor > 2 else 1024
@@ -320,8 +325,10 @@ def main() -> None:
     parser.add_argument('--models', nargs='+', default=[], metavar='NAME',
                         help='configurations, torchvision/NAME, timm/NAME: time, multiply-adds, memory of each engine')
     parser.add_argument('--side', type=int, help='of the images of --models, px; their own size by default')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--limit', type=float, default=180, help='s of measuring on a card; the rest is left out')
     parser.add_argument('--threads', type=int, nargs='+', default=[1])
-    parser.add_argument('--batch', type=int, nargs='+', default=[1])
+    parser.add_argument('--batch', type=int, nargs='+', help='1 by default, on a card 1 32 256')
     parser.add_argument('--sizes', type=int, nargs='+', default=[224, 300], help='of operators and units, image px')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seconds', type=float, default=0.3, help='of a contender in a round')
@@ -341,6 +348,11 @@ def main() -> None:
     if not library.LOADED:
         parser.error('the compiled operators are not built, and they are what this measures')
     warnings.filterwarnings('ignore')
+    args.batch = args.batch or ([1, 32, 256] if args.device == 'cuda' else [1])
+    if args.device == 'cuda':
+        if not torch.cuda.is_available() or 'cuda' not in library.DEVICES:
+            parser.error('there is no CUDA card, or the operators were not built for it: see docs/cuda.md')
+        return measure_on_cuda(args)
     try:
         with library.instruction_set(args.isa) if args.isa else nullcontext():
             results = measure(args, cases)
@@ -348,6 +360,14 @@ def main() -> None:
         parser.error(str(error))
     if args.out:
         write(Path(args.out), results)
+
+
+def measure_on_cuda(args: argparse.Namespace) -> None:
+    import cuda_benchmark
+    context = SimpleNamespace(units=UNITS, peers=PEERS, Classifier=Classifier, calibrated=calibrated)
+    results = cuda_benchmark.measure(args, context)
+    if args.out:
+        cuda_benchmark.write(Path(args.out), results)
 
 
 def measure(args: argparse.Namespace, cases: dict[str, Callable[..., Iterator[Case]]]) -> list[dict]:

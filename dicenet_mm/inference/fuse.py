@@ -23,6 +23,7 @@ from dicenet_mm.ops import inference, library
 from .arena import move_to_arena
 from .conv_bn import DataFlow, fold_norms, is_plain
 from .fused_op import NARROW, FusedOp
+from .graph import GraphedModel
 from .sequence import FusedLevels, FusedSequence, layers_of
 from .torch_layers import TORCH_LAYERS, fused_conv_act
 
@@ -35,7 +36,7 @@ LAYERS: dict[type[nn.Module], Callable[[nn.Module], nn.Module | None]] = {
 }
 
 
-def fuse(model: nn.Module) -> nn.Module:
+def fuse(model: nn.Module, graph: bool = False) -> nn.Module:
     """Make a faster copy of a model for inference.
 
     DiCE units, the blocks around them and whole stages of blocks become one operator each, with normalisation,
@@ -51,6 +52,9 @@ def fuse(model: nn.Module) -> nn.Module:
 
     Args:
         model: Any model of the toolkit, or any other module, in evaluation mode throughout.
+        graph: Replay passes on CUDA as graphs, which takes the launches' time at small batches. The model then takes
+            one tensor, depends on nothing but its shape, and is called from one thread at a time
+            (:class:`dicenet_mm.inference.graph.GraphedModel`).
 
     Returns:
         The copy, in evaluation mode, its parameters without gradients. Fusing it again changes nothing. It is for
@@ -76,7 +80,7 @@ def fuse(model: nn.Module) -> nn.Module:
     fused = _join(_fuse_convs(fused, flow)).requires_grad_(False)
     fused.eval()  # the place holders of what was folded are new
     move_to_arena(fused)
-    return fused
+    return GraphedModel(fused).eval() if graph else fused
 
 
 def _fuse_layers(module: nn.Module) -> nn.Module:
