@@ -47,7 +47,7 @@ def packed_point(layers: nn.Sequential) -> list[Tensor] | None:
 def fused_conv_act(conv: nn.Conv2d, act: nn.Module) -> FusedOp | None:
     """A convolution (with a bias or without) and the activation after it."""
     slope = slope_of(act, conv.weight)
-    bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
+    bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
     return None if slope is None else fused_conv(conv, conv.weight, bias, slope)
 
 
@@ -79,8 +79,8 @@ def fused_conv(conv: nn.Conv2d, weight: Tensor, bias: Tensor, slope: Tensor) -> 
 
 
 def _linear(linear: nn.Linear) -> FusedOp:
-    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
-    return FusedOp('linear', inference.pack_point(linear.weight, bias, torch.ones(linear.out_features)), layer=linear)
+    bias = linear.weight.new_zeros(linear.out_features) if linear.bias is None else linear.bias
+    return FusedOp('linear', inference.pack_point(linear.weight, bias, torch.ones_like(bias)), layer=linear)
 
 
 def _max_pool(pool: nn.MaxPool2d) -> FusedOp | None:

@@ -30,6 +30,7 @@ needs_cuda_torch = pytest.mark.skipif(
     reason="needs torch's CUDA build and an nvcc of its major version")
 
 
+@pytest.mark.timeout(1500)
 def test_registers_without_spills():
     """Every kernel in every dtype holds to what its launch bounds promise, on every architecture."""
     source = HERE / 'instantiate.cu'
@@ -67,6 +68,7 @@ def cuda_environment() -> dict:
 
 
 @needs_cuda_torch
+@pytest.mark.timeout(1500)
 def test_torch_loads_the_cuda_operators():
     """Schemas and CUDA kernels alone, for one architecture."""
     sources = [ROOT / 'ops/csrc/dim_conv.cpp', *sorted(CUDA_SOURCES.glob('*.cu'))]

@@ -49,7 +49,7 @@ Tensor dice_stage_rows(const Tensor& x, const Tensor& matrices, const Tensor& we
                        at::IntArrayRef sizes) {
   const Tensor input = input_of(x, kSome), packed = parameters_of(weights, "weights", {kMaybe}, x);
   const Tensor rows = checked(matrices, "matrices", {kMaybe}, x);
-  TORCH_CHECK(sizes.size() % 5 == (strided ? 1u : 0u) && sizes.size() > 0,
+  TORCH_CHECK(sizes.size() % 5 == (strided ? 1u : 0u) && sizes.size() >= 5,
               "a strided block has six sizes and each other block five, got ", sizes.size(), " in all");
   int64_t channels = x.size(1);
   size_t first = 0;
