@@ -23,8 +23,8 @@ Tensor parameters_of(const Tensor& weights, const char* name, at::IntArrayRef sh
   return checked(weights, name, shape, at::kFloat, x.device());
 }
 
-template <class Run> void with_type(const Tensor& x, const char* name, const Run& run) {
-  AT_DISPATCH_SWITCH(x.scalar_type(), name, AT_DISPATCH_CASE(at::kFloat, [&] { run(scalar_t()); })
+template <class Run> void with_type(const Tensor& x, const Run& run) {
+  AT_DISPATCH_SWITCH(x.scalar_type(), "inference", AT_DISPATCH_CASE(at::kFloat, [&] { run(scalar_t()); })
                      AT_DISPATCH_CASE(at::kHalf, [&] { run(scalar_t()); })
                      AT_DISPATCH_CASE(at::kBFloat16, [&] { run(scalar_t()); }));
 }
@@ -37,7 +37,7 @@ Tensor dice_unit_inference(const Tensor& x, const Tensor& weights, at::IntArrayR
   Tensor y = at::empty(x.sizes(), x.options());
   if (x.numel() == 0) return y;
   StreamDevice device(x);
-  with_type(x, "dice_unit", [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     dice_unit(device, input.const_data_ptr<T>(), unit_of(w), y.mutable_data_ptr<T>(), shape_of(x));
   });
@@ -62,7 +62,7 @@ Tensor dice_stage_rows(const Tensor& x, const Tensor& matrices, const Tensor& we
   const at::NoGradGuard no_grad;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   StreamDevice device(x);
-  with_type(x, "dice_stage_rows", [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     dice_stage(device, input.const_data_ptr<T>(), Matrices<T>{rows.const_data_ptr<T>(), rows.numel()},
                reader_of(packed, sizes), strided, shape_of(x), y.mutable_data_ptr<T>());
@@ -75,7 +75,7 @@ Tensor bias_prelu_inference(const Tensor& x, const Tensor& affine) {
   Tensor y = at::empty(x.sizes(), x.options());
   if (x.numel() == 0) return y;
   StreamDevice device(x);
-  with_type(x, "bias_prelu", [&](auto zero) {
+  with_type(x, [&](auto zero) {
     using T = decltype(zero);
     device.launch(bias_prelu<T>, elementwise_blocks(x.numel()), kMaxThreads, 0, input.const_data_ptr<T>(),
                   packed.const_data_ptr<float>(), y.mutable_data_ptr<T>(), static_cast<int>(x.size(1)),
