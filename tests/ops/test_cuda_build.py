@@ -54,7 +54,11 @@ def test_registers_without_spills():
     assert len(kernels) == len(ARCHITECTURES) * (4 * 10 + 2 + 3 * 7 + 1 + 2 * 2)
     for name, architecture, stores, loads, registers in kernels:
         where = f'{name} on sm_{architecture}: {registers} registers, {stores} + {loads} bytes spilled'
-        most = 128 if re.search(r'Id[EL]', name) else 64 if '5march' in name and 'PassE2' not in name else 80
+        double = re.search(r'Id[EL]', name) or re.search(r'Idd', name)
+        if 'resized_march' in name:
+            most = 255 if double else 128
+        else:
+            most = 128 if double else 64 if '5march' in name and 'PassE2' not in name else 80
         assert int(stores) == int(loads) == 0 and int(registers) <= most, where
 
 

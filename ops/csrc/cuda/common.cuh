@@ -26,6 +26,7 @@ template <class T> using Acc = typename Accumulator<T>::type;
 // which suffices without spills on every architecture (tests/ops/test_cuda_build.py).
 template <class T> constexpr int kMarchBlocks = sizeof(Acc<T>) == 8 ? 2 : 4;
 template <class T> constexpr int kOtherBlocks = sizeof(Acc<T>) == 8 ? 2 : 3;
+template <class T> constexpr int kResizedBlocks = sizeof(Acc<T>) == 8 ? 1 : 2;  // 128 registers, 255 in double
 
 struct Shape {
   int images, channels, height, width;

@@ -47,7 +47,7 @@ template <class A> __device__ void write_shares(const Matrix& matrix, int first,
 }
 
 template <class T, class W, Pass kPass>
-__global__ void __launch_bounds__(kMaxThreads, kOtherBlocks<T>)
+__global__ void __launch_bounds__(kMaxThreads, kResizedBlocks<T>)
     resized_march(const T* __restrict__ source, const W* __restrict__ depth_weight,
                   const W* __restrict__ height_weight, const W* __restrict__ width_weight, T* __restrict__ target,
                   Shape shape, ResizedTiling tiling, Axis rows_axis, Axis columns_axis, Epilogue<T> epilogue) {
