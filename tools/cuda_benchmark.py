@@ -202,7 +202,10 @@ def measure(args, context) -> list[dict]:
     print(*(f'{key}: {value}' for key, value in machine.items()), sep='\n')
     print(f'copy: {card["bytes"] / 1e9:.0f} GB/s')
     results, end = [], time.monotonic() + args.limit
-    for what in args.what or CASES:
+    for what in args.what:
+        if what not in CASES:
+            print(f'{what}: not measured on a card, where there are {", ".join(CASES)}')
+            continue
         try:
             for name, call, facts in CASES[what](args, context):
                 if time.monotonic() > end:
