@@ -6,6 +6,7 @@ import difflib
 import errno
 import importlib.util
 import os
+import re
 import signal
 import sys
 import threading
@@ -158,13 +159,23 @@ def _sentence(error: BaseException, args: argparse.Namespace | None = None) -> s
         return f'error: {said} and run the command again' + (
             ', with --resume if it was training. What had been saved before is whole'
             if args and 'resume' in args else '')
-    if isinstance(error, OSError) and error.errno:
+    if isinstance(error, (ConnectionResetError, EOFError)):  # of the pipe to it
+        return ('error: a process that loads images has ended: the system stopped it, mostly since memory ran out. '
+                'Lower the num_workers or the batch_size of the data loader')
+    if isinstance(error, OSError) and error.errno and 'in DataLoader worker process' not in str(error):
         return _file_sentence(error)
-    text = ' '.join(str(error.args[0] if error.args else '').split())
+    raw = str(error.args[0] if error.args else '')
+    if 'in DataLoader worker process' in raw:  # which hands on its traceback; the last line says what it is
+        raw = raw.strip().splitlines()[-1]
+        number = re.search(r'\[Errno (\d+)\] (.*)', raw)
+        if number and int(number[1]) in _SYSTEM:
+            return f'error: {_SYSTEM[int(number[1])].format(number[2])} and run the command again'
+        raw = raw.partition(': ')[2] or raw
+    text = ' '.join(raw.split())
     if isinstance(error, (MemoryError, RuntimeError)) and ('out of memory' in text or isinstance(error, MemoryError)):
         return 'error: the memory is full: lower train_dataloader.batch_size, or the size of the images (--traceback ' \
                'shows where)'
-    if isinstance(error, RuntimeError) and 'exited unexpectedly' in text:
+    if isinstance(error, RuntimeError) and ('exited unexpectedly' in text or 'is killed by signal' in text):
         return (f'error: {text}: the system stopped it, mostly since memory ran out. Lower the num_workers or the '
                 'batch_size of the data loader')
     if isinstance(error, RuntimeError) and int(os.environ.get('WORLD_SIZE', 1)) > 1 and (
