@@ -22,7 +22,7 @@ from dicenet_mm.layers import DiCEUnit
 from dicenet_mm.ops import backend, dim_conv, reference
 
 DEVICE = 'cuda'
-#: Thread instructions a voxel of a fused unit, as counted in the PTX of its two passes (docs/cuda.md).
+#: Thread instructions a voxel that a fused unit is allowed here: what is aimed at, not counted yet.
 UNIT_INSTRUCTIONS = 200
 Case = tuple[str, Callable, dict]  # name, one call, what is known of it
 
