@@ -136,7 +136,7 @@ def test_best_score_outlives_resuming(tmp_path):
 def test_old_files_go_once_the_new_one_is_there(tmp_path):
     run(tmp_path, 3, scores=[.5, .7, .6], save_best='test/score', max_keep_ckpts=1)
     saved = sorted(path.name for path in tmp_path.glob('*.pth'))
-    assert saved == ['best_test_score_epoch_2.pth', 'epoch_3.pth']
+    assert saved == ['best.pth', 'best_test_score_epoch_2.pth', 'epoch_3.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
 
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels on the host, under the address sanitizer, against naive loops and PyTorch in float64."""
+"""The CUDA kernels on the host, watched by sanitizers of addresses and undefined behaviour, against float64."""
 import itertools
 import shutil
 import subprocess
@@ -29,7 +29,8 @@ def program() -> Path:
     def build(folder):
         subprocess.run(
             [COMPILER, '-std=c++17', '-g1', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas',
-             '-fsanitize=address', f'-I{CUDA_SOURCES}', source, '-o', folder / 'dim_conv'], check=True)
+             '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', f'-I{CUDA_SOURCES}', source, '-o',
+             folder / 'dim_conv'], check=True)
 
     version = subprocess.run([COMPILER, '--version'], capture_output=True, text=True).stdout
     headers = [HERE / 'cuda_on_host.h', *CUDA_SOURCES.glob('*.cuh'), CUDA_SOURCES.parent / 'packed.h']

@@ -1,5 +1,5 @@
 """The engine without PyTorch, against its operators in float64: compiled for 64-bit ARM and run by an emulator, and
-compiled for this machine with the address sanitizer, which ends it where it reads or writes beyond an allocation."""
+compiled for this machine with the sanitizers of addresses and of undefined behaviour, which end it."""
 import functools
 import os
 import platform
@@ -21,8 +21,8 @@ from tests.naive import randomised
 CPU = Path(__file__).parents[2] / 'ops/csrc/cpu'
 ON_ARM = ('aarch64-linux-gnu-g++', '-O1', '-static'), ('qemu-aarch64',), ('neon', 'portable')
 # The sanitizer's checks as calls, not in line, compile in a quarter of the time.
-HERE = (('g++', '-O1', '-fsanitize=address', '--param', 'asan-instrumentation-with-call-threshold=0'), (),
-        ('avx2', 'avx512', 'portable'))
+HERE = (('g++', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '--param',
+         'asan-instrumentation-with-call-threshold=0'), (), ('avx2', 'avx512', 'portable'))
 # The names of the sets that this machine runs, not of those that the package was built with.
 PROGRAMS = {'neon': ON_ARM, **dict.fromkeys(library.INSTRUCTION_SETS if platform.machine() == 'x86_64' else (), HERE)}
 pytestmark = pytest.mark.skipif(not CPU.exists(), reason='needs the sources of the kernels')
