@@ -105,8 +105,8 @@ def built_in(tmp_path_factory):
 def test_inspects_a_detector(built_in, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command('analysis/inspect_model.py', 'rtm_dicenet_320_small_data', 'rtm-dicenet-1.0-voc-320', '--data', built_in,
-            '--device', 'cpu')
-    assert 'at a score of 0.3 and IoU 0.5: 2 right, 0 wrong, 1 missed' in capsys.readouterr().out
+            '--device', 'cpu', '--score-thr', '0.45')
+    assert 'at a score of 0.45 and IoU 0.5: 2 right, 0 wrong, 1 missed' in capsys.readouterr().out
     lines = Path('inspected/average_precision.csv').read_text().splitlines()
     assert lines[0] == 'class,mAP,mAP_50,mAP_75,mAP_s,mAP_m,mAP_l' and len(lines) == 22
     assert next(line for line in lines if line.startswith('cat,')).split(',')[2] == '1.0000'
