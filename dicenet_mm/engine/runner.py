@@ -9,6 +9,8 @@ from torch import nn
 from torch.distributed import init_process_group, is_initialized
 from torch.nn.parallel import DistributedDataParallel
 
+from .hooks.stop import StopHook
+
 # Of a scheduler's state, what counts steps instead of shaping the schedule.
 COUNTERS = {'last_step', '_global_step', '_last_value', 'verbose', 'base_values'}
 
@@ -31,6 +33,15 @@ class QuietRunner(Runner):
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(lambda record: not self._building or record.levelno >= logging.WARNING)
         return logger
+
+    def train(self) -> nn.Module:
+        """See mmengine; where an error ends the training, signals do again what they did before."""
+        try:
+            return super().train()
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, StopHook):
+                    hook.after_train(self)
 
     def setup_env(self, env_cfg: dict) -> None:
         """mmengine's, which gives each of several processes a GPU whether there are any or not."""

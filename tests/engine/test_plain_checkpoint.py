@@ -20,7 +20,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from dicenet_mm.apis import latest_checkpoint
-from dicenet_mm.engine.hooks import PlainCheckpointHook, WholeFileBackend
+from dicenet_mm.engine import QuietRunner
+from dicenet_mm.engine.hooks import PlainCheckpointHook, StopHook, WholeFileBackend
 from dicenet_mm.engine.hooks.whole_file import remove_leftovers
 from dicenet_mm.errors import Stopped, UserError
 
@@ -283,6 +284,7 @@ def test_forked_children_are_ended_by_their_parent():
             'from dicenet_mm.engine.hooks import StopHook\n'
             'if hasattr(os, "sched_setaffinity"):  # parent and child take turns\n'
             '    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])\n'
+            'StopHook().before_train(None)  # of a training that an error has ended\n'
             'hook = StopHook()\nhook.before_train(None)\nended = 0\n'
             'for _ in range(20):\n'
             '    child = os.fork()\n'
@@ -295,6 +297,23 @@ def test_forked_children_are_ended_by_their_parent():
             'print(ended, hook.received == signal.SIGTERM)\n')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
     assert done.stdout == '20 True\n'
+
+
+class Breaks(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        raise ValueError('broken')
+
+
+def test_an_error_gives_signals_back(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), 'Runner', QuietRunner)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(ValueError, match='broken'):
+            run(tmp_path, 1, hooks=[StopHook(), Breaks()])
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_best_has_one_name(tmp_path):

@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 # Processes that are forked meanwhile, such as those that metrics share their work with, are ended by their parent with
 # SIGTERM. One that comes before a child has run would be taken by a handler in Python and forgotten when Python starts
-# in the child, whose parent then waits for ever: so it is held back until the child has its handlers of before.
+# in the child, whose parent then waits for ever: so it is held back until the child has no handler.
 _listening = []
 _forking = threading.local()
 
@@ -32,8 +32,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for hook in _listening[:]:
-        hook.after_train(None)
+    for number in SIGNALS if _listening else ():
+        signal.signal(number, signal.SIG_DFL)
+    _listening.clear()
     signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
@@ -60,10 +61,10 @@ class StopHook(Hook):
             self.before = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
     def after_train(self, runner) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
         if self in _listening:
             _listening.remove(self)
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
 
     def _receive(self, number: int, frame: object) -> None:
         if self.received is not None:
