@@ -5,6 +5,7 @@ import torchvision
 from mmdet import models  # noqa: F401
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from peer_models import Raw
 from torch import Tensor, nn
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -15,22 +16,8 @@ CONFIGURED = {
     'RTMDet-tiny at 320': ('baselines/rtmdet_tiny_320_voc0712', 320)}
 
 
-class RawDetector(nn.Module):
-    """A detector's network without what reads boxes from its maps: (N, 3, H, W) -> maps, one after the other."""
-
-    def __init__(self, backbone: nn.Module, neck: nn.Module, head: nn.Module):
-        super().__init__()
-        self.backbone = backbone
-        self.neck = neck
-        self.head = head
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.head(self.neck(self.backbone(x)))
-        return tuple(tensor for kind in outputs if kind is not None for tensor in kind)
-
-
 class RawSSDLite(nn.Module):
-    """torchvision's SSDLite320 with MobileNetV3-Large, likewise."""
+    """torchvision's SSDLite320 with MobileNetV3-Large, to raw outputs: (N, 3, H, W) -> maps, one after the other."""
 
     def __init__(self):
         super().__init__()
@@ -48,7 +35,6 @@ def detectors() -> dict[str, tuple[nn.Module, int]]:
     for name, (config, side) in CONFIGURED.items():
         cfg = Config.fromfile(str(CONFIGS / f'{config}.py'))
         cfg.model.bbox_head.num_classes = 80
-        whole = MODELS.build(cfg.model)
-        made[name] = RawDetector(whole.backbone, whole.neck, whole.bbox_head), side
+        made[name] = Raw(MODELS.build(cfg.model)), side
     made['SSDLite320'] = RawSSDLite(), 320
     return made
